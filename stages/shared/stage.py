@@ -1,0 +1,94 @@
+"""Run a stage from the command line.
+
+The signature of a stage's `run` is its interface: a parameter annotated with a `Params` model is a section of
+`params.yaml` (`params` is the section named after the stage, any other name is the section's own), a parameter
+annotated `Path`, `list[Path]` or `str` is a command-line flag, so that `dvc.yaml` owns every path.
+"""
+
+import argparse
+import inspect
+import json
+import logging
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
+
+from stages.shared.atomic import replacing
+from stages.shared.table import skip_pandas
+
+PARAMS_FILE = Path("params.yaml")
+Metrics = Mapping[str, Any]
+
+
+class Params(BaseModel):
+    """A section of `params.yaml`: no defaults, no unknown knobs, no silent conversions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Knobs(RootModel[dict[str, Any]]):
+    """A section of `params.yaml` that is shown, not used: any knobs."""
+
+
+ParamsT = TypeVar("ParamsT", bound=BaseModel)
+
+
+def read_section(name: str, model: type[ParamsT], file: Path = PARAMS_FILE) -> ParamsT:
+    """Validate one section of the params file.
+
+    Raises:
+        ValueError: file, knob and what was expected, when the section is missing or a knob is wrong.
+    """
+    try:
+        sections = yaml.safe_load(file.read_text())
+    except yaml.YAMLError as error:
+        raise ValueError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(sections, dict) or name not in sections:
+        raise ValueError(f"{file}: the section '{name}' is missing")
+    try:
+        return model.model_validate(sections[name])
+    except ValidationError as error:
+        first = error.errors()[0]
+        knob = ".".join([name, *(str(part) for part in first["loc"])])
+        given = "" if first["type"] == "missing" else f" (got {first['input']!r})"
+        raise ValueError(f"{file}: {knob}: {first['msg']}{given}") from None
+
+
+def write_metrics(path: Path, metrics: Metrics) -> None:
+    """Write metrics as sorted JSON. NaN and infinity are refused: they are not JSON."""
+    with replacing(path) as partial:
+        partial.write_text(json.dumps(metrics, indent=2, sort_keys=True, allow_nan=False) + "\n")
+
+
+def main(run: Callable[..., Metrics]) -> None:
+    """Call `run` with its sections and flags, write what it returns to `--metrics`.
+
+    An error that a user can act on (`ValueError`, `OSError`) ends in one line on stderr and exit code 1.
+    """
+    name = Path(run.__code__.co_filename).stem
+    logging.basicConfig(level=logging.INFO, format=f"{name}: %(message)s", stream=sys.stderr)
+    parser = argparse.ArgumentParser(prog=f"python -m stages.{name}", description=inspect.getdoc(run))
+    sections: dict[str, type[BaseModel]] = {}
+    for parameter in inspect.signature(run).parameters.values():
+        if isinstance(parameter.annotation, type) and issubclass(parameter.annotation, BaseModel):
+            sections[parameter.name] = parameter.annotation
+        else:
+            many = parameter.annotation == list[Path]
+            flag = f"--{parameter.name.replace('_', '-')}"
+            parser.add_argument(
+                flag, type=Path if many else parameter.annotation, nargs="+" if many else None, required=True
+            )
+    parser.add_argument("--metrics", type=Path, required=True)
+    flags = vars(parser.parse_args())
+    metrics_path = flags.pop("metrics")
+    skip_pandas()
+    try:
+        knobs = {key: read_section(name if key == "params" else key, model) for key, model in sections.items()}
+        write_metrics(metrics_path, run(**knobs, **flags))
+    except (ValueError, OSError) as error:
+        message = " ".join(str(error).split())
+        sys.exit(f"{name}: {message}")

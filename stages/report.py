@@ -50,6 +50,14 @@ def funnel(accounts: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
     return steps
 
 
+def funnel_table(steps: list[dict[str, Any]], datasets: list[str]) -> list[tuple[Any, ...]]:
+    """The funnel with a line per step and a column per dataset."""
+    rows = {(item["dataset"], item["step"]): item["rows"] for item in steps}
+    names = list(dict.fromkeys(item["step"] for item in steps))
+    names = sorted(names, key=lambda step: (step == "kept", step != "rows_in"))
+    return [(step, *(rows.get((dataset, step), 0) for dataset in datasets)) for step in names]
+
+
 def histogram(rewards: list[float | None], kept: list[bool]) -> list[dict[str, Any]]:
     """Rows by reward in bins of 0.05 (named by their lower end) and by fate."""
     bins = Counter((_bin(reward), keep) for reward, keep in zip(rewards, kept, strict=True) if reward is not None)
@@ -99,10 +107,9 @@ def run(
         with replacing(plots / f"{name}.json") as partial:
             partial.write_text(json.dumps(points, indent=1) + "\n")
     sections = [
-        section(f"Way of the rows to {name}", _account_rows(found["select"]["variants"][name]))
-        for name in variants.root
+        section("Rows", ["", *variants.root], funnel_table(data["funnel"], list(variants.root))),
+        *(section(name, ["metric", "value"], _flat(found[name]), folded=True) for name in STAGES),
     ]
-    sections += [section(name, _flat(found[name])) for name in STAGES]
     with replacing(page_folder) as folder:
         folder.mkdir()
         (folder / "index.html").write_text(page("Kernel SFT pipeline: report", sections), encoding="utf-8")
@@ -120,11 +127,6 @@ def run(
 def _bin(reward: float) -> int:
     # A reward that stands on a bound belongs to the bin above it: 0.85 / 0.05 is below 17 in binary.
     return math.floor(reward / _BIN + 1e-9)
-
-
-def _account_rows(account: dict[str, Any]) -> list[tuple[str, Any]]:
-    rows = _flat(account)
-    return sorted(rows, key=lambda row: (row[0] != "rows_in", not row[0].startswith("dropped"), row[0] != "kept"))
 
 
 def _flat(metrics: dict[str, Any], prefix: str = "") -> list[tuple[str, Any]]:

@@ -1,15 +1,17 @@
 """A self-contained page of tables. All text is escaped: much of it comes from a model."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any
 
 _STYLE = """
-body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 60rem; padding: 0 1rem; color: #1a1a1a; }
-h1 { font-size: 1.5rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
-table { border-collapse: collapse; width: 100%; } td { padding: .15rem .6rem .15rem 0; border-bottom: 1px solid #ddd; }
-td:last-child { text-align: right; font-variant-numeric: tabular-nums; }
-@media (prefers-color-scheme: dark) { body { background: #161616; color: #e6e6e6; } td { border-color: #333; } }
+body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 64rem; padding: 0 1rem; color: #1a1a1a; }
+h1 { font-size: 1.5rem; } h2, summary { font-size: 1.1rem; font-weight: 600; margin: 1.5rem 0 .5rem; }
+summary { cursor: pointer; margin: .5rem 0; }
+table { border-collapse: collapse; width: 100%; }
+th, td { padding: .15rem .6rem; border-bottom: 1px solid #ddd; text-align: right; font-variant-numeric: tabular-nums; }
+th:first-child, td:first-child { text-align: left; padding-left: 0; }
+@media (prefers-color-scheme: dark) { body { background: #161616; color: #e6e6e6; } th, td { border-color: #333; } }
 """
 
 
@@ -22,10 +24,17 @@ def page(title: str, sections: Iterable[str]) -> str:
     )
 
 
-def section(heading: str, rows: Iterable[tuple[str, Any]]) -> str:
-    """A heading and a table of names and values."""
-    lines = "\n".join(f"<tr><td>{escape(str(name))}</td><td>{escape(_shown(value))}</td></tr>" for name, value in rows)
-    return f"<h2>{escape(heading)}</h2>\n<table>\n{lines}\n</table>"
+def section(heading: str, header: Sequence[str], rows: Iterable[Sequence[Any]], *, folded: bool = False) -> str:
+    """A heading and a table; a folded one shows its table when it is clicked."""
+    lines = [_line("th", header), *(_line("td", row) for row in rows)]
+    table = "<table>\n" + "\n".join(lines) + "\n</table>"
+    if folded:
+        return f"<details><summary>{escape(heading)}</summary>\n{table}\n</details>"
+    return f"<h2>{escape(heading)}</h2>\n{table}"
+
+
+def _line(tag: str, values: Iterable[Any]) -> str:
+    return "<tr>" + "".join(f"<{tag}>{escape(_shown(value))}</{tag}>" for value in values) + "</tr>"
 
 
 def _shown(value: Any) -> str:

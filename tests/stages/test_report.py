@@ -117,15 +117,15 @@ def report(folder: Path, **metrics: Any) -> tuple[Any, Cells]:
 def test_run_writes_the_page_the_plots_and_the_numbers_that_experiments_are_compared_by(tmp_path: Path) -> None:
     metrics, cells = report(tmp_path, decontaminate={"problems": {"bench": 5}, "warning": None})
 
-    start = cells.texts.index("Way of the rows to all")
-    assert cells.texts[start + 1 : start + 9] == [
-        *("rows_in", "3"),
-        *("dropped_x", "1"),
-        *("kept", "2"),
-        *("split.train", "2"),
+    start = cells.texts.index("Rows")
+    assert cells.texts[start + 1 : start + 16] == [
+        *("all", "best", "best-short"),
+        *("rows_in", "3", "3", "3"),
+        *("x", "1", "3", "3"),
+        *("kept", "2", "0", "0"),
     ]
     start = cells.texts.index("decontaminate")
-    assert cells.texts[start + 1 : start + 6] == ["problems.bench", "5", "warning", "none", "measure_lengths"]
+    assert cells.texts[start + 1 : start + 6] == ["metric", "value", "problems.bench", "5", "warning"]
     assert [text for text in cells.texts if text in STAGES] == list(STAGES)
     plots = {file.stem: json.loads(file.read_text()) for file in (tmp_path / "plots").iterdir()}
     assert len(plots.pop("funnel")) == 9

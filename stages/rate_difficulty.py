@@ -1,20 +1,30 @@
 """Rate how hard each kept module is to write as a kernel: low, medium or high.
 
 Reads the modules' code of `records` for the rows that `kept` keeps; writes `difficulty`, one row per kept row in input
-order. The rater `static` counts heavy operations in the syntax tree: an honest baseline, named in every row.
+order, and the replies it used. The rater `static` counts heavy operations in the syntax tree; `llm` asks a model, and
+keeps the static rating beside it.
 """
 
 from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from itertools import chain
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pyarrow as pa
+from pydantic import Field
 
-from stages.shared import reachable, stage, table
+from stages.shared import stage, table
 from stages.shared.accounting import balance
+from stages.shared.budget import Prices, ledger
+from stages.shared.difficulty_votes import agreement, judge_difficulty, majority, parse_difficulty
+from stages.shared.model_params import ModelParams, check_failed, request_body
+from stages.shared.question import Question, State, state
 from stages.shared.records import TEXTS
-from stages.shared.syntax import module_classes, parse
-from stages.shared.torch_ops import KIND_OF, torch_ops
+from stages.shared.response_store import StoredReply
+from stages.shared.responses_file import write_responses
+from stages.shared.static_difficulty import static_difficulty
 
 DIFFICULTY = pa.schema(
     [
@@ -28,75 +38,115 @@ DIFFICULTY = pa.schema(
         ("request_keys", TEXTS),
     ]
 )
-MANY_OPERATIONS = 3
+SOLUTION = "\nA solution that is known to be correct:\n\n```python\n{answer}\n```\n"
+SCHEMA = {
+    "type": "object",
+    "properties": {"difficulty": {"type": "string", "enum": ["low", "medium", "high"]}},
+    "required": ["difficulty"],
+    "additionalProperties": False,
+}
 
 
-class Params(stage.Params):
-    rater: Literal["static"]
-    """Who rates: `static` reads the code."""
+class Params(ModelParams):
+    rater: Literal["static", "llm"]
+    """Who rates: `static` reads the code, `llm` asks the model."""
+    votes: int = Field(ge=1, le=15)
+    """Replies per row; the majority counts."""
+    show_solution: bool
+    """Show the rater the answer too; without it all rows of a module share one request."""
+    structured: bool
+    """Ask for a JSON reply by `response_format`, where the server supports it."""
 
 
-def static_difficulty(python_code: str, entry_point: str | None) -> tuple[str | None, str]:
-    """Rate a module by the heavy operations that its `forward` reaches, and say why.
-
-    low: none (a copy, elementwise arithmetic). medium: one, or two of one kind (a reduction, a matrix product).
-    high: two kinds or `MANY_OPERATIONS` (fused operations), attention, recurrence, full models.
-
-    Returns:
-        The difficulty, None for code that cannot be read, and the reason.
-    """
-    tree = parse(python_code)
-    classes = {node.name: node for node in module_classes(tree)} if tree else {}
-    if tree is None or not classes:
-        return None, "static: the code shows no nn.Module class"
-    operations = torch_ops(reachable.functions(tree, classes.get(entry_point or "") or list(classes.values())[-1]))
-    kinds = {KIND_OF[name] for name in operations}
-    if not operations:
-        return "low", "static: low, no heavy operation"
-    fused = len(kinds) > 1 or len(operations) >= MANY_OPERATIONS or bool(kinds & {"attention", "recurrent"})
-    difficulty = "high" if fused else "medium"
-    return difficulty, f"static: {difficulty}, heavy operations: {', '.join(operations)}"
+def questions(row: dict[str, Any], params: Params, prompt: str) -> list[Question]:
+    """What is asked about a record, one question per vote."""
+    solution = SOLUTION.replace("{answer}", row["answer"] or "") if params.show_solution else ""
+    # The code is put in last: it may hold what looks like a placeholder.
+    text = prompt.replace("{solution}", solution, 1).replace("{python_code}", row["python_code"].strip(), 1)
+    body = request_body(params, text)
+    if params.structured:
+        body["response_format"] = {
+            "type": "json_schema",
+            "json_schema": {"name": "difficulty", "strict": True, "schema": SCHEMA},
+        }
+    return [Question(body, [params.sample, vote], judge_difficulty) for vote in range(params.votes)]
 
 
-def run(params: Params, *, records: Path, kept: Path, difficulty: Path) -> stage.Metrics:
-    """Rate difficulty."""
+def rating(states: list[State]) -> dict[str, Any]:
+    """Columns of a row that a model rated; null difficulty where a vote failed for good."""
+    keys = [reply.key for found in states for reply in found.replies]
+    texts = [found.text for found in states if found.text is not None]
+    raw = "\n".join(texts) or "; ".join(found.failure or "" for found in states)
+    votes = [level for text in texts if (level := parse_difficulty(text))]
+    level, share = majority(votes) if votes and len(votes) == len(states) else (None, None)
+    return {"difficulty": level, "votes": votes, "agreement": share, "evaluation_raw": raw, "request_keys": keys}
+
+
+def kept_rows(records: Path, kept: Path) -> Iterator[dict[str, Any]]:
+    """The records that are kept, with what a rater reads, in input order."""
     verdicts = table.read(kept, ["row_id", "kept"])
-    keep = verdicts["kept"].to_pylist()
-    rated: dict[str, tuple[str | None, str]] = {}
-    counts: Counter[str] = Counter()
     position = 0
+    for batch in table.batches(records, ["row_id", "module_id", "python_code", "entry_point", "answer"]):
+        here = verdicts.slice(position, batch.num_rows)
+        table.assert_same_keys(batch["row_id"], here["row_id"], "records and kept")
+        position += batch.num_rows
+        yield from batch.filter(here["kept"].combine_chunks()).to_pylist()
+
+
+def static_rating(row: dict[str, Any], rated: dict[str, tuple[str | None, str]]) -> dict[str, Any]:
+    """Columns of a row by the static rater; `rated` holds the modules seen so far and is filled on the way."""
+    if row["module_id"] not in rated:
+        rated[row["module_id"]] = static_difficulty(row["python_code"], row["entry_point"])
+    level, reason = rated[row["module_id"]]
+    votes = [level] if level else []
+    given = {"difficulty": level, "static_difficulty": level, "votes": votes, "agreement": 1.0 if level else None}
+    return {"row_id": row["row_id"], "rater": "static", "evaluation_raw": reason, "request_keys": [], **given}
+
+
+def run(
+    params: Params, *, records: Path, kept: Path, prompt: Path, prices: Path, difficulty: Path, responses: Path
+) -> stage.Metrics:
+    """Rate difficulty."""
+    template, price_table = prompt.read_text(encoding="utf-8"), Prices(prices)
+    rated: dict[str, tuple[str | None, str]] = {}
+    rows: list[dict[str, Any]] = []
+    replies: list[StoredReply] = []
+    failed: list[tuple[str, str]] = []
+    with ExitStack() as stack:
+        store = None
+        if params.rater == "llm":
+            # openai takes a second to import, and the static rater needs none of it.
+            from stages.shared.model_session import answered  # noqa: PLC0415
+
+            def asked() -> Iterator[Question]:
+                return chain.from_iterable(questions(row, params, template) for row in kept_rows(records, kept))
+
+            store = stack.enter_context(answered("rate_difficulty", params.provider, price_table, asked))
+        for row in kept_rows(records, kept):
+            columns = static_rating(row, rated)
+            if store:
+                states = [state(question, store) for question in questions(row, params, template)]
+                columns |= {"rater": params.model, **rating(states)}
+                replies += [reply for found in states for reply in found.replies]
+                failed += [(row["row_id"], found.failure) for found in states if found.failure][:1]
+            rows.append(columns)
+    check_failed("rate_difficulty", failed, len(rows), params.max_failed_fraction)
     with table.writing(difficulty, DIFFICULTY) as writer:
-        for batch in table.batches(records, ["row_id", "module_id", "python_code", "entry_point"]):
-            chosen = pa.array(keep[position : position + batch.num_rows])
-            table.assert_same_keys(
-                batch["row_id"], verdicts["row_id"][position : position + batch.num_rows], "records and kept"
-            )
-            position += batch.num_rows
-            for row in batch.filter(chosen).to_pylist():
-                if row["module_id"] not in rated:
-                    rated[row["module_id"]] = static_difficulty(row["python_code"], row["entry_point"])
-                value, reason = rated[row["module_id"]]
-                counts[value or "unrated"] += 1
-                votes = [value] if value else []
-                columns = {
-                    "difficulty": value,
-                    "static_difficulty": value,
-                    "votes": votes,
-                    "agreement": 1.0 if value else None,
-                }
-                writer.write(
-                    {
-                        "row_id": row["row_id"],
-                        "rater": params.rater,
-                        "evaluation_raw": reason,
-                        "request_keys": [],
-                        **columns,
-                    }
-                )
-    return {
-        **balance(Counter({None: writer.n_rows}), rows_in=sum(keep)),
-        "difficulty": dict(counts),
+        for columns in rows:
+            writer.write(columns)
+        used = write_responses(responses, replies)
+    told = {
+        **balance(Counter({None: len(rows)})),
+        "difficulty": dict(Counter(row["difficulty"] or "unrated" for row in rows)),
         "modules": len(rated),
+    }
+    if params.rater == "static":
+        return told
+    levels = ((row["static_difficulty"], row["difficulty"]) for row in rows)
+    return told | {
+        "failed": dict(Counter(reason for _, reason in failed)),
+        "agreement_with_static": agreement(pair for pair in levels if all(pair)),
+        "ledger": ledger(((reply.request["model"], reply.reply) for reply in used), price_table),
     }
 
 

@@ -1,10 +1,9 @@
 """Write a task specification for each module: what a kernel must compute, without the code that computes it.
 
-Reads the code of `modules`; writes `specs`, one row per module in input order. The writer `template` puts the syntax
-tree into words: an honest baseline, named in every row.
+Reads the code of `modules`; writes `specs`, one row per module in input order, and the replies it used. The writer
+`template` puts the syntax tree into words; `llm` asks a model, checks what it wrote, and tells it what to correct.
 """
 
-import ast
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,149 +11,109 @@ from typing import Any, Literal
 
 import pyarrow as pa
 
-from stages.shared import engine, reachable, stage, table
+from stages.shared import engine, stage, table
 from stages.shared.accounting import balance
-from stages.shared.prose import phrase, steps
-from stages.shared.recorded_inputs import recorded_arguments, recorded_inputs
+from stages.shared.budget import Prices, ledger
+from stages.shared.model_params import ModelParams, check_failed, request_body
+from stages.shared.question import Question, state
+from stages.shared.recorded_inputs import recorded_inputs
 from stages.shared.records import TEXTS
-from stages.shared.syntax import method, module_classes, parse
+from stages.shared.response_store import StoredReply
+from stages.shared.responses_file import write_responses
+from stages.shared.spec_linter import SpecLinter
+from stages.shared.syntax import module_classes, parse
+from stages.shared.template_spec import specification
 
 SPECS = pa.schema(
     [("module_id", pa.string()), ("prompt", pa.string()), ("writer", pa.string()), ("request_keys", TEXTS)]
 )
-CLOSING = """\
-## Requirements
-- Write a complete Python file that defines a class `{name}New` from `torch.nn.Module`, with the interface above.
-- Do the computation in Triton kernels (`@triton.jit`) that `forward` launches, not in PyTorch operations.
-- Any batch size must work, not only that of the recorded inputs.
-- Inputs must not be modified unless the specification says so, and outputs must have the shape and dtype that the \
-described computation gives."""
 
 
-class Params(stage.Params):
-    writer: Literal["template"]
-    """Who writes: `template` reads the code."""
+class Params(ModelParams):
+    writer: Literal["template", "llm"]
+    """Who writes: `template` reads the code, `llm` asks the model."""
 
 
-def specification(module: dict[str, Any]) -> str | None:
-    """The specification of a module (`python_code`, `entry_point`), None where its code shows no class to describe."""
+def question(module: dict[str, Any], params: Params, prompt: str) -> Question | None:
+    """What is asked about a module; None where its code shows no class to describe."""
     tree = parse(module["python_code"])
-    classes = {node.name: node for node in module_classes(tree)} if tree else {}
+    classes = [node.name for node in module_classes(tree)] if tree else []
     if tree is None or not classes:
         return None
-    entry = classes.get(module["entry_point"] or "") or list(classes.values())[-1]
-    parts = [
-        f"Write Triton kernels for the following PyTorch module, `{entry.name}`.",
-        "## Computation\n" + "\n".join(_computation(tree, entry)),
-        "## Inputs\n" + "\n".join(_inputs(tree, entry)),
-        "## Interface\n" + "\n".join(_interface(tree, entry)),
-        CLOSING.format(name=entry.name),
-    ]
-    return "\n\n".join(parts)
+    entry = module["entry_point"] if module["entry_point"] in classes else classes[-1]
+    inputs = recorded_inputs(tree)
+    recorded = "; ".join(item.text for item in inputs) or "none"
+    # The code is put in last: it may hold what looks like a placeholder.
+    text = prompt.replace("{entry_point}", entry).replace("{inputs}", recorded, 1)
+    text = text.replace("{python_code}", module["python_code"].strip(), 1)
+    linter = SpecLinter(entry, module["python_code"], inputs)
+    return Question(request_body(params, text), [params.sample], linter.complaint, feedback=True)
 
 
-def _computation(tree: ast.Module, entry: ast.ClassDef) -> list[str]:
-    """What a call does, function by function, the entry point's `forward` first."""
-    reached = reachable.functions(tree, entry)
-    first = [item for item in reached if item.owner is entry and item.function.name == "forward"]
-    lines: list[str] = []
-    for item in [*first, *(item for item in reached if item not in first)]:
-        if item not in first:
-            owner = f" of `{item.owner.name}`" if item.owner and item.owner is not entry else ""
-            lines.append(f"\n`{item.function.name}`{owner}, which takes {_arguments(item.function)}:")
-        lines += [f"- Decorated with {phrase(decorator)}." for decorator in item.function.decorator_list]
-        lines += steps(item.function.body)
-    constants = [node for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign)]
-    return lines + (["\nwith these values:", *steps(list(constants))] if constants else [])
+def written_by_model(
+    modules: list[dict[str, Any]], params: Params, prompt: str, prices: Prices
+) -> tuple[list[dict[str, Any]], list[StoredReply]]:
+    """Rows of `SPECS` that the model wrote, and all replies they took.
+
+    Raises:
+        ValueError: modules are left without a reply, or too many failed for good.
+    """
+    # openai takes a second to import, and the template needs none of it.
+    from stages.shared.model_session import answered  # noqa: PLC0415
+
+    def asked() -> Iterator[Question]:
+        return (found for module in modules if (found := question(module, params, prompt)))
+
+    rows: list[dict[str, Any]] = []
+    replies: list[StoredReply] = []
+    failed: list[tuple[str, str]] = []
+    with answered("write_specs", params.provider, prices, asked) as store:
+        for module in modules:
+            found = question(module, params, prompt)
+            reached = state(found, store) if found else None
+            used = reached.replies if reached else []
+            replies += used
+            if reached and reached.failure:
+                failed.append((module["module_id"], reached.failure))
+            text = reached.text.strip() if reached and reached.text else None
+            keys = [reply.key for reply in used]
+            rows.append(
+                {"module_id": module["module_id"], "prompt": text, "writer": params.model, "request_keys": keys}
+            )
+    check_failed("write_specs", failed, len(rows), params.max_failed_fraction)
+    return rows, replies
 
 
-def _inputs(tree: ast.Module, entry: ast.ClassDef) -> list[str]:
-    """The recorded inputs by argument; where they are not literal, also how they are made."""
-    forward = method(entry, "forward")
-    names = [argument.arg for argument in forward.args.args[1:]] if forward else []
-    recorded = recorded_inputs(tree)
-    names += [f"argument {i + 1}" for i in range(len(names), len(recorded))]
-    lines = [f"- `{name}`: {item.text}" for name, item in zip(names, recorded, strict=False)]
-    if recorded and all(item.shape is not None for item in recorded):
-        return lines
-    makers = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == "get_inputs"]
-    return [
-        *(lines or ["- not recorded as a list"]),
-        *(line for maker in makers for line in ["\nmade so:", *steps(maker.body)]),
-    ]
-
-
-def _interface(tree: ast.Module, entry: ast.ClassDef) -> list[str]:
-    """Signatures, the recorded constructor arguments, and what the constructors set up, parameters included."""
-    forward, built = method(entry, "forward"), recorded_arguments(tree)
-    reached = reachable.functions(tree, entry)
-    used = {id(item.owner): item.owner for item in reached if item.owner}
-    owners = [entry, *(owner for owner in used.values() if owner is not entry)]
-    lines = [
-        f"- Constructor arguments: {_arguments(method(entry, '__init__'))}.",
-        f"- Arguments of `forward`: {_arguments(forward)}.",
-        f"- An instance is built with ({', '.join(built)}).",
-    ]
-    for owner in owners:
-        bases = " and ".join(phrase(base).split()[-1].strip("`") for base in owner.bases)
-        constructor = method(owner, "__init__")
-        values = [node for node in owner.body if isinstance(node, ast.Assign | ast.AnnAssign)]
-        lines.append(f"- `{owner.name}` (a `{bases}`) sets up, with the names and shapes of its parameters kept:")
-        lines += steps([*values, *(constructor.body if constructor else [])], depth=1)
-    for function in _set_up_by(tree, owners, [item.function for item in reached]):
-        lines.append(f"\n`{function.name}`, which takes {_arguments(function)}:")
-        lines += steps(function.body)
-    return lines
-
-
-def _set_up_by(tree: ast.Module, owners: list[ast.ClassDef], told: list[ast.FunctionDef]) -> Iterator[ast.FunctionDef]:
-    """The functions and methods that constructors reach by the names they mention, less those already `told`."""
-    bodies = [*tree.body, *(node for owner in owners for node in owner.body)]
-    own = [node for node in bodies if isinstance(node, ast.FunctionDef) and node not in told]
-    waiting = [constructor for owner in owners if (constructor := method(owner, "__init__"))]
-    while waiting:
-        nodes = list(ast.walk(waiting.pop(0)))
-        names = {node.id for node in nodes if isinstance(node, ast.Name)}
-        names |= {node.attr for node in nodes if isinstance(node, ast.Attribute)} - {"__init__"}
-        called = [function for function in own if function.name in names]
-        own = [function for function in own if function not in called]
-        waiting += called
-        yield from called
-
-
-def _arguments(function: ast.FunctionDef | None) -> str:
-    if function is None:
-        return "none"
-    given = function.args
-    plain = [*given.posonlyargs, *given.args]
-    defaults = dict(zip([a.arg for a in plain][::-1], given.defaults[::-1], strict=False))
-    defaults |= {a.arg: value for a, value in zip(given.kwonlyargs, given.kw_defaults, strict=True) if value}
-    names = [a.arg for a in (*plain, *given.kwonlyargs) if a.arg != "self"]
-    shown = [f"`{name}` (by default {phrase(defaults[name])})" if name in defaults else f"`{name}`" for name in names]
-    rest = [f"any further {kind} `{a.arg}`" for kind, a in (("positional", given.vararg), ("named", given.kwarg)) if a]
-    return ", ".join(shown + rest) or "none"
-
-
-def run(params: Params, *, modules: Path, specs: Path) -> stage.Metrics:
+def run(params: Params, *, modules: Path, prompt: Path, prices: Path, specs: Path, responses: Path) -> stage.Metrics:
     """Write specifications."""
+    price_table = Prices(prices)
     read = ["module_id", "python_code", "entry_point"]
-    rows = [row for batch in table.batches(modules, read) for row in batch.to_pylist()]
-    texts = list(engine.map_rows(specification, rows))
-    ids = [row["module_id"] for row in rows]
-    columns = {
-        "module_id": ids,
-        "prompt": texts,
-        "writer": [params.writer] * len(ids),
-        "request_keys": [[] for _ in ids],
+    found = [row for batch in table.batches(modules, read) for row in batch.to_pylist()]
+    replies: list[StoredReply] = []
+    if params.writer == "llm":
+        rows, replies = written_by_model(found, params, prompt.read_text(encoding="utf-8"), price_table)
+    else:
+        texts = engine.map_rows(specification, found)
+        ids = (module["module_id"] for module in found)
+        rows = [
+            {"module_id": module_id, "prompt": text, "writer": "template", "request_keys": []}
+            for module_id, text in zip(ids, texts, strict=True)
+        ]
+    with table.writing(specs, SPECS) as writer:
+        for row in rows:
+            writer.write(row)
+        used = write_responses(responses, replies)
+    texts_written = [row["prompt"] for row in rows if row["prompt"]]
+    mean = sum(map(len, texts_written)) / len(texts_written) if texts_written else None
+    told = {
+        **balance(Counter({None: len(rows)})),
+        "without_text": len(rows) - len(texts_written),
+        "different_texts": len(set(texts_written)),
+        "mean_characters": None if mean is None else round(mean, 1),
     }
-    table.write(specs, SPECS, columns)
-    written = [text for text in texts if text]
-    return {
-        **balance(Counter({None: len(ids)})),
-        "without_text": len(texts) - len(written),
-        "different_texts": len(set(written)),
-        "mean_characters": round(sum(map(len, written)) / len(written), 1) if written else None,
-    }
+    if params.writer == "template":
+        return told
+    return told | {"ledger": ledger(((reply.request["model"], reply.reply) for reply in used), price_table)}
 
 
 if __name__ == "__main__":

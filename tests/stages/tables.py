@@ -22,6 +22,7 @@ from stages.shared.variants import Variants
 from stages.split import SPLITS
 from stages.verify import VERDICTS
 from stages.write_specs import SPECS
+from tests.imports import ROOT
 
 Row = dict[str, Any]
 SCHEMAS = {
@@ -93,3 +94,21 @@ def knob_message(folder: Path, section: str, model: type[BaseModel], knobs: Row)
     with pytest.raises(ValueError, match=r"params\.yaml: ") as raised:
         read_section(section, model, file)
     return str(raised.value).removeprefix(f"{file}: ")
+
+
+MODEL: dict[str, Any] = {
+    "provider": "custom",
+    "model": "none",
+    "temperature": None,
+    "max_tokens": None,
+    "reasoning_effort": None,
+    "sample": 0,
+    "max_failed_fraction": 0.0,
+}
+"""Knobs of stages that can ask a model, where none is asked."""
+
+
+def model_files(folder: Path, stage: str) -> dict[str, Path]:
+    """The files that such a stage has beside its tables."""
+    prompt = ROOT / "stages" / "prompts" / f"{stage}.md"
+    return {"prompt": prompt, "prices": ROOT / "stages" / "prices.json", "responses": folder / "responses.jsonl"}

@@ -2,10 +2,11 @@ from pathlib import Path
 
 import pytest
 
-from stages.rate_difficulty import Params, run, static_difficulty
+from stages.rate_difficulty import Params, run
+from stages.shared.static_difficulty import static_difficulty
 from tests.stages import tables
 
-STATIC = Params(rater="static")
+STATIC = Params(rater="static", votes=1, show_solution=False, structured=False, **tables.MODEL)
 
 
 def module(expression: str, name: str = "Net") -> str:
@@ -67,7 +68,9 @@ def test_run_rates_kept_rows_in_order_and_counts_modules(tmp_path: Path) -> None
         kept=[{"row_id": row_id, "kept": row_id != "b"} for row_id in "abcd"],
     )
 
-    metrics = run(STATIC, **files, difficulty=tmp_path / "difficulty.parquet")
+    metrics = run(
+        STATIC, **files, difficulty=tmp_path / "difficulty.parquet", **tables.model_files(tmp_path, "rate_difficulty")
+    )
 
     medium = {"difficulty": "medium", "static_difficulty": "medium", "votes": ["medium"], "agreement": 1.0}
     low = {"difficulty": "low", "static_difficulty": "low", "votes": ["low"], "agreement": 1.0}
@@ -89,7 +92,9 @@ def test_nothing_kept_gives_an_empty_table(tmp_path: Path, row_ids: str) -> None
         kept=[{"row_id": row_id, "kept": False} for row_id in row_ids],
     )
 
-    metrics = run(STATIC, **files, difficulty=tmp_path / "difficulty.parquet")
+    metrics = run(
+        STATIC, **files, difficulty=tmp_path / "difficulty.parquet", **tables.model_files(tmp_path, "rate_difficulty")
+    )
 
     assert tables.rows(tmp_path / "difficulty.parquet") == []
     assert metrics == {"rows_in": 0, "kept": 0, "difficulty": {}, "modules": 0}
@@ -103,7 +108,9 @@ def test_more_records_than_a_batch_stay_aligned(tmp_path: Path) -> None:
         kept=[{"row_id": row_id, "kept": i % 7 == 0} for i, row_id in enumerate(row_ids)],
     )
 
-    metrics = run(STATIC, **files, difficulty=tmp_path / "difficulty.parquet")
+    metrics = run(
+        STATIC, **files, difficulty=tmp_path / "difficulty.parquet", **tables.model_files(tmp_path, "rate_difficulty")
+    )
 
     assert [row["row_id"] for row in tables.rows(tmp_path / "difficulty.parquet")] == row_ids[::7]
     assert metrics["difficulty"] == {"low": 215}
@@ -113,11 +120,16 @@ def test_kept_of_other_records_is_refused(tmp_path: Path) -> None:
     files = tables.write(tmp_path, records=[tables.record("a")], kept=[{"row_id": "b", "kept": True}])
 
     with pytest.raises(AssertionError, match="records and kept: the keys differ"):
-        run(STATIC, **files, difficulty=tmp_path / "difficulty.parquet")
+        run(
+            STATIC,
+            **files,
+            difficulty=tmp_path / "difficulty.parquet",
+            **tables.model_files(tmp_path, "rate_difficulty"),
+        )
     assert not (tmp_path / "difficulty.parquet").exists()
 
 
 def test_a_wrong_rater_is_named(tmp_path: Path) -> None:
-    message = tables.knob_message(tmp_path, "rate_difficulty", Params, {"rater": "guess"})
+    message = tables.knob_message(tmp_path, "rate_difficulty", Params, STATIC.model_dump() | {"rater": "guess"})
 
-    assert message == "rate_difficulty.rater: Input should be 'static' (got 'guess')"
+    assert message == "rate_difficulty.rater: Input should be 'static' or 'llm' (got 'guess')"

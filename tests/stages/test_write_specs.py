@@ -4,9 +4,11 @@ from pathlib import Path
 import pytest
 
 from stages.shared.syntax import entry_point
-from stages.write_specs import Params, run, specification
+from stages.shared.template_spec import specification
+from stages.write_specs import Params, run
 from tests.stages import tables
 
+TEMPLATE = Params(writer="template", **tables.MODEL)
 SAMPLE = Path(__file__).resolve().parents[2] / "data" / "sample" / "modules.jsonl"
 MODULE = '''\
 import torch
@@ -150,7 +152,7 @@ def test_run_keeps_every_module_also_without_a_text(tmp_path: Path) -> None:
         ],
     )
 
-    metrics = run(Params(writer="template"), **files, specs=tmp_path / "specs.parquet")
+    metrics = run(TEMPLATE, **files, specs=tmp_path / "specs.parquet", **tables.model_files(tmp_path, "write_specs"))
 
     assert tables.rows(tmp_path / "specs.parquet") == [
         {"module_id": "m2", "prompt": TEXT, "writer": "template", "request_keys": []},
@@ -169,13 +171,13 @@ def test_run_keeps_every_module_also_without_a_text(tmp_path: Path) -> None:
 def test_no_modules_give_an_empty_table(tmp_path: Path) -> None:
     files = tables.write(tmp_path, modules=[])
 
-    metrics = run(Params(writer="template"), **files, specs=tmp_path / "specs.parquet")
+    metrics = run(TEMPLATE, **files, specs=tmp_path / "specs.parquet", **tables.model_files(tmp_path, "write_specs"))
 
     assert tables.rows(tmp_path / "specs.parquet") == []
     assert metrics == {"rows_in": 0, "kept": 0, "without_text": 0, "different_texts": 0, "mean_characters": None}
 
 
 def test_a_wrong_writer_is_named(tmp_path: Path) -> None:
-    message = tables.knob_message(tmp_path, "write_specs", Params, {"writer": "human"})
+    message = tables.knob_message(tmp_path, "write_specs", Params, TEMPLATE.model_dump() | {"writer": "human"})
 
-    assert message == "write_specs.writer: Input should be 'template' (got 'human')"
+    assert message == "write_specs.writer: Input should be 'template' or 'llm' (got 'human')"

@@ -1,0 +1,64 @@
+"""What a run may do and where things are: read from the environment and `.env`, no part of any result."""
+
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from dotenv import dotenv_values
+
+_CONCURRENCY = 64
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The limits of one run."""
+
+    concurrency: int
+    """Most requests in flight, of all endpoints together."""
+    max_requests: int | None
+    max_usd: float | None
+
+    @classmethod
+    def read(cls, env: Mapping[str, str]) -> "Settings":
+        """From `LLM_CONCURRENCY`, `LLM_MAX_REQUESTS` and `LLM_MAX_USD`.
+
+        Raises:
+            ValueError: a variable that is no positive number.
+        """
+        requests = _number(env, "LLM_MAX_REQUESTS")
+        return cls(
+            concurrency=max(1, int(_number(env, "LLM_CONCURRENCY") or _CONCURRENCY)),
+            max_requests=None if requests is None else int(requests),
+            max_usd=_number(env, "LLM_MAX_USD"),
+        )
+
+
+def project_root() -> Path:
+    """The repository. DVC names it, also to experiments in a temporary folder, so that all of them share one store."""
+    return Path(os.environ.get("DVC_ROOT") or Path.cwd())
+
+
+def environment(root: Path) -> dict[str, str]:
+    """The process's environment, over what `.env` in the repository says."""
+    written = dotenv_values(root / ".env") if (root / ".env").is_file() else {}
+    return {name: value for name, value in written.items() if value is not None} | dict(os.environ)
+
+
+def store_folder(root: Path, env: Mapping[str, str]) -> Path:
+    """Where replies are kept: `RESPONSE_STORE`, or `.responses` in the repository."""
+    return root / Path(env.get("RESPONSE_STORE") or ".responses").expanduser()
+
+
+def _number(env: Mapping[str, str], name: str) -> float | None:
+    text = env.get(name, "").strip()
+    if not text:
+        return None
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 <= value < math.inf:
+        raise ValueError(f"{name}: expected a number of 0 or more, got {text!r}")
+    return value

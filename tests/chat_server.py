@@ -1,0 +1,180 @@
+"""A chat server that follows a script: real HTTP on 127.0.0.1, in a thread of its own."""
+
+import asyncio
+import contextlib
+import json
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Any, Self
+
+from aiohttp import web
+
+from stages.shared.records import canonical_json
+
+
+@dataclass(frozen=True)
+class Received:
+    """A request as it came in."""
+
+    body: dict[str, Any]
+    headers: dict[str, str]
+    number: int
+    """Of all requests, from 0."""
+    nth: int
+    """Of the requests with this body, from 0."""
+    in_flight: int
+    """With this one."""
+
+    @property
+    def prompt(self) -> str:
+        text: str = self.body["messages"][0]["content"]
+        return text
+
+
+@dataclass(frozen=True)
+class Action:
+    """What the server does with a request."""
+
+    content: bytes
+    status: int = 200
+    headers: Mapping[str, str] = field(default_factory=dict)
+    delay_s: float = 0.0
+    cut_at: int | None = None
+    """Send so many bytes of the content, then reset the connection."""
+
+
+Script = Callable[[Received], Action]
+
+
+def completion(text: str | None, finish: str = "stop", *, usage: Any = None, **message: Any) -> dict[str, Any]:
+    """The body of a chat completion; `message` holds further fields, such as a provider's reasoning."""
+    return {
+        "id": "chatcmpl-1",
+        "object": "chat.completion",
+        "model": "scripted",
+        "choices": [
+            {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": text, **message}}
+        ],
+        "usage": usage or {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110},
+    }
+
+
+def chat(text: str | None, finish: str = "stop", *, usage: Any = None, **message: Any) -> Action:
+    """A reply of the model."""
+    return Action(json.dumps(completion(text, finish, usage=usage, **message)).encode())
+
+
+def error(status: int, message: str = "scripted", **headers: str) -> Action:
+    """An error; underscores in the names of headers stand for hyphens."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Action(json.dumps({"error": {"message": message}}).encode(), status, named)
+
+
+def rate(_: Received) -> Action:
+    return chat("<difficulty>low</difficulty>")
+
+
+class ChatServer:
+    """Counts and keeps what it receives. `stop` resets every connection; `start` after it takes the same port."""
+
+    def __init__(self, script: Script = rate, *, latency_s: float = 0.0, max_in_flight: int | None = None) -> None:
+        self.script = script
+        self.latency_s = latency_s
+        self.limit = max_in_flight
+        self.received: list[Received] = []
+        self.answered: Counter[bytes] = Counter()
+        """Bodies that got the whole of a 200."""
+        self.refused = 0
+        self.most_in_flight = 0
+        self.port = 0
+        self._bodies: Counter[bytes] = Counter()
+        self._in_flight = 0
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}/v1"
+
+    @property
+    def distinct(self) -> int:
+        """Different bodies that came."""
+        return len(self._bodies)
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        self._loop = asyncio.new_event_loop()
+        ready = threading.Event()
+        self._thread = threading.Thread(target=self._serve, args=(self._loop, ready), daemon=True)
+        self._thread.start()
+        assert ready.wait(10), "the chat server did not start"
+
+    def stop(self) -> None:
+        if self._loop and self._thread:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join()
+        self._loop = self._thread = None
+
+    def _serve(self, loop: asyncio.AbstractEventLoop, ready: threading.Event) -> None:
+        asyncio.set_event_loop(loop)
+        app = web.Application(client_max_size=2**24)
+        app.router.add_post("/v1/chat/completions", self._handle)
+        runner = web.AppRunner(app, shutdown_timeout=0, access_log=None)
+        loop.run_until_complete(runner.setup())
+        site = web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True, backlog=4096)
+        loop.run_until_complete(site.start())
+        self.port = runner.addresses[0][1]
+        ready.set()
+        loop.run_forever()
+        handlers = asyncio.all_tasks(loop)
+        for handler in handlers:
+            handler.cancel()
+        loop.run_until_complete(asyncio.gather(*handlers, return_exceptions=True))
+        loop.run_until_complete(runner.cleanup())
+        loop.close()
+
+    async def _handle(self, request: web.Request) -> web.StreamResponse:
+        body = await request.json()
+        key = canonical_json(body)
+        self._in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self._in_flight)
+        received = Received(body, dict(request.headers), len(self.received), self._bodies[key], self._in_flight)
+        self.received.append(received)
+        self._bodies[key] += 1
+        try:
+            if self.limit is not None and self._in_flight > self.limit:
+                self.refused += 1
+                return web.json_response({"error": {"message": "full"}}, status=429, headers={"Retry-After": "1"})
+            action = self.script(received)
+            await asyncio.sleep(self.latency_s + action.delay_s)
+            response = await self._send(request, action)
+            whole = response.prepared and action.status == 200 and action.cut_at is None
+            self.answered.update([key] if whole else [])
+            return response
+        finally:
+            self._in_flight -= 1
+
+    async def _send(self, request: web.Request, action: Action) -> web.StreamResponse:
+        headers = {"Content-Type": "application/json", "Content-Length": str(len(action.content)), **action.headers}
+        response = web.StreamResponse(status=action.status, headers=headers)
+        with contextlib.suppress(ConnectionError):
+            await response.prepare(request)
+            await response.write(action.content[: action.cut_at])
+            if action.cut_at is not None:
+                await asyncio.sleep(0.01)
+                assert request.transport
+                request.transport.abort()
+            else:
+                await response.write_eof()
+        return response

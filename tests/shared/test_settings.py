@@ -1,0 +1,47 @@
+from pathlib import Path
+
+import pytest
+
+from stages.shared.settings import Settings, environment, project_root, store_folder
+
+
+def test_limits_are_read_and_empty_ones_are_none() -> None:
+    found = Settings.read({"LLM_CONCURRENCY": "8", "LLM_MAX_REQUESTS": " 100 ", "LLM_MAX_USD": "2.5"})
+
+    assert found == Settings(concurrency=8, max_requests=100, max_usd=2.5)
+    assert Settings.read({}) == Settings.read({"LLM_CONCURRENCY": "", "LLM_MAX_USD": " "}) == Settings(64, None, None)
+
+
+@pytest.mark.parametrize("name", ["LLM_CONCURRENCY", "LLM_MAX_REQUESTS", "LLM_MAX_USD"])
+@pytest.mark.parametrize("text", ["many", "-1", "nan", "inf"])
+def test_a_limit_that_is_no_number_is_named(name: str, text: str) -> None:
+    with pytest.raises(ValueError, match=f"{name}: expected a number of 0 or more, got '{text}'"):
+        Settings.read({name: text})
+
+
+def test_the_environment_is_over_the_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("# keys\nexport LLM_API_KEY='in file'\nLLM_MAX_USD=3\nEMPTY=\nBARE\n")
+    monkeypatch.setenv("LLM_MAX_USD", "1")
+
+    found = environment(tmp_path)
+
+    assert (found["LLM_API_KEY"], found["LLM_MAX_USD"], found["EMPTY"]) == ("in file", "1", "")
+    assert "BARE" not in found
+    assert "LLM_API_KEY" not in environment(tmp_path / "elsewhere")
+
+
+def test_the_project_is_what_dvc_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    assert project_root() == tmp_path
+
+    monkeypatch.delenv("DVC_ROOT")
+    assert project_root() == Path.cwd()
+
+
+def test_a_relative_store_is_the_same_one_in_an_experiment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", "/home/someone")
+
+    assert store_folder(tmp_path, {}) == store_folder(tmp_path, {"RESPONSE_STORE": ""}) == tmp_path / ".responses"
+    assert store_folder(tmp_path, {"RESPONSE_STORE": "../kept"}) == tmp_path / "../kept"
+    assert store_folder(tmp_path, {"RESPONSE_STORE": "/kept"}) == Path("/kept")
+    assert store_folder(tmp_path, {"RESPONSE_STORE": "~/kept"}) == Path("/home/someone/kept")

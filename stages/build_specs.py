@@ -18,19 +18,8 @@ from stages.shared.atomic import replacing
 from stages.shared.dataset import SplitWriter
 from stages.shared.dataset_card import card, counts_table
 from stages.shared.module_fates import ModuleFates
-from stages.shared.records import MODULES
+from stages.shared.records import MODULES, SOURCE_COLUMNS
 
-SOURCE_COLUMNS = [
-    "module_name",
-    "python_code",
-    "triton_code",
-    "uuid",
-    "repo_name",
-    "licenses",
-    "stars",
-    "sha",
-    "repo_link",
-]
 COLUMNS = pa.schema(
     [
         ("prompt", pa.string()),

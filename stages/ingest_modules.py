@@ -15,19 +15,11 @@ from stages.shared.accounting import balance
 from stages.shared.fields import optional, required_text, texts
 from stages.shared.records import MODULES, extra_json, module_id
 from stages.shared.rejects import Rejects
-from stages.shared.rollouts import normalise, read_rollouts
+from stages.shared.rollouts import INFO_COLUMNS, normalise, read_rollouts
 from stages.shared.rows_file import SourceRow
 from stages.shared.syntax import entry_point
 
-COLUMNS = {
-    "triton_code": str,
-    "uuid": int,
-    "repo_name": str,
-    "stars": int,
-    "sha": str,
-    "repo_link": str,
-    "synthetic": bool,
-}
+COLUMNS = INFO_COLUMNS | {"synthetic": bool}
 
 
 class Params(stage.Params):

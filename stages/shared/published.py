@@ -6,22 +6,11 @@ import msgspec
 import pyarrow as pa
 
 from stages.shared.completion import answer_only, published_message
-from stages.shared.records import MESSAGES, RECORDS, TEXTS
+from stages.shared.records import MESSAGES, RECORDS, SOURCE_COLUMNS
 
-INFO_COLUMNS = (
-    "module_name",
-    "python_code",
-    "triton_code",
-    "uuid",
-    "repo_name",
-    "licenses",
-    "stars",
-    "sha",
-    "repo_link",
-)
 _PLAIN = ("answer", "task", "reward", "generation_ms", "scoring_ms", "total_ms")
 _READ = ("row_id", "example_id", "prompt", "content", "reasoning", "speedup_reward", "num_turns", "extra")
-RECORD_COLUMNS = [name for name in RECORDS.names if name in {*INFO_COLUMNS, *_PLAIN, *_READ}]
+RECORD_COLUMNS = [name for name in RECORDS.names if name in {*SOURCE_COLUMNS, *_PLAIN, *_READ}]
 """Columns of `records` that `published_row` needs."""
 
 
@@ -42,10 +31,7 @@ def schema(reasoning_key: str, *, reasoning: bool, more: list[tuple[str, pa.Data
             ("prompt", MESSAGES),
             ("completion", pa.list_(pa.struct(message))),
             *((name, RECORDS.field(name).type) for name in _PLAIN),
-            (
-                "info",
-                pa.struct([(name, TEXTS if name == "licenses" else RECORDS.field(name).type) for name in INFO_COLUMNS]),
-            ),
+            ("info", pa.struct([(name, RECORDS.field(name).type) for name in SOURCE_COLUMNS])),
             ("speedup_reward", pa.float64()),
             ("num_turns", pa.int64()),
             ("oai_tools", pa.string()),
@@ -64,7 +50,7 @@ def published_row(record: dict[str, Any], reasoning_key: str, *, reasoning: bool
     tools = extra.get("oai_tools")
     return {
         "completion": [message],
-        "info": {name: record[name] for name in INFO_COLUMNS},
+        "info": {name: record[name] for name in SOURCE_COLUMNS},
         "oai_tools": tools if isinstance(tools, str | None) else msgspec.json.encode(tools, order="sorted").decode(),
         **{name: record[name] for name in (*_PLAIN, "row_id", "example_id", "prompt", "speedup_reward", "num_turns")},
     }

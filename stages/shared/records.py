@@ -69,6 +69,19 @@ RECORDS = pa.schema(
     ]
 )
 
+SOURCE_COLUMNS = (
+    "module_name",
+    "python_code",
+    "triton_code",
+    "uuid",
+    "repo_name",
+    "licenses",
+    "stars",
+    "sha",
+    "repo_link",
+)
+"""What published rows tell of a module and where it comes from."""
+
 REJECTS = pa.schema([("file", pa.string()), ("line", pa.int64()), ("reason", pa.string()), ("raw", pa.string())])
 
 

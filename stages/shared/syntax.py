@@ -46,7 +46,7 @@ def module_classes(tree: ast.Module) -> list[ast.ClassDef]:
     found: list[ast.ClassDef] = []
     for node in tree.body:
         if isinstance(node, ast.ClassDef):
-            bases = {_last_name(base) for base in node.bases}
+            bases = {last_name(base) for base in node.bases}
             if bases & ({"Module"} | {known.name for known in found}):
                 found.append(node)
     return found
@@ -65,8 +65,16 @@ def method(owner: ast.ClassDef, name: str) -> ast.FunctionDef | None:
     return found[-1] if found else None
 
 
-def _last_name(node: ast.expr) -> str:
+def last_name(node: ast.expr) -> str:
+    """`c` of `a.b.c` or of `c`; empty for anything else."""
     return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+
+
+def root_name(node: ast.expr) -> str:
+    """`a` of `a.b.c` or of `a`; empty for anything else."""
+    while isinstance(node, ast.Attribute):
+        node = node.value
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _f_strings(tree: ast.Module) -> list[ast.JoinedStr] | None:

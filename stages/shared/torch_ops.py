@@ -8,6 +8,7 @@ import ast
 from collections.abc import Iterator
 
 from stages.shared.reachable import Reached
+from stages.shared.syntax import last_name, root_name
 
 KINDS: dict[str, tuple[str, ...]] = {
     "matmul": ("mm", "bmm", "addmm", "baddbmm", "matmul", "mv", "dot", "einsum", "linear", "bilinear", "tensordot"),
@@ -108,7 +109,7 @@ def _operations(call: ast.Call, layers: dict[str, list[str]], own: set[str]) -> 
     if isinstance(function, ast.Attribute):
         if _is_self(function.value):
             return layers.get(function.attr, [])
-        if _root(function) in _OTHER_LIBRARIES:
+        if root_name(function) in _OTHER_LIBRARIES:
             return []
         return [function.attr] if function.attr in KIND_OF and not _is_elementwise(call, function.attr) else []
     if (
@@ -117,7 +118,7 @@ def _operations(call: ast.Call, layers: dict[str, list[str]], own: set[str]) -> 
         and _is_self(function.value.value)
     ):
         return layers.get(function.value.attr, [])
-    if isinstance(function, ast.Call) and (layer := _LAYERS.get(_name(function.func))):
+    if isinstance(function, ast.Call) and (layer := _LAYERS.get(last_name(function.func))):
         return [layer]  # nn.Softmax(dim=1)(x)
     if isinstance(function, ast.Name) and function.id in KIND_OF and function.id not in {"sum", "max", "min"}:
         return [function.id]  # from torch.nn.functional import softmax
@@ -149,7 +150,7 @@ def _layers(owner: ast.ClassDef, own: set[str]) -> dict[str, list[str]]:
     for node in ast.walk(owner):
         if isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
             made = [part.func for part in _in_order(node.value) if isinstance(part, ast.Call)]
-            calls = [_name(what) for what in made if not (isinstance(what, ast.Name) and what.id in own)]
+            calls = [last_name(what) for what in made if not (isinstance(what, ast.Name) and what.id in own)]
             for target in node.targets if isinstance(node, ast.Assign) else [node.target]:
                 if isinstance(target, ast.Attribute) and _is_self(target.value):
                     found.setdefault(target.attr, []).extend(_LAYERS[name] for name in calls if name in _LAYERS)
@@ -161,16 +162,6 @@ def _in_order(node: ast.AST) -> Iterator[ast.AST]:
     yield node
     for child in ast.iter_child_nodes(node):
         yield from _in_order(child)
-
-
-def _name(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-
-
-def _root(node: ast.expr) -> str:
-    while isinstance(node, ast.Attribute):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else ""
 
 
 def _is_self(node: ast.expr) -> bool:

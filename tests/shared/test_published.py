@@ -3,8 +3,8 @@ from typing import Any
 import pyarrow as pa
 import pytest
 
-from stages.shared.published import INFO_COLUMNS, RECORD_COLUMNS, published_row, schema
-from stages.shared.records import MESSAGES, RECORDS
+from stages.shared.published import RECORD_COLUMNS, published_row, schema
+from stages.shared.records import MESSAGES, RECORDS, SOURCE_COLUMNS
 
 INFO = {
     "module_name": "Add",
@@ -115,7 +115,7 @@ def test_the_columns_are_those_of_the_reference_then_more(key: str, *, reasoning
     assert found.names[-1] == "row_id"
     assert found.field("completion").type == pa.list_(pa.struct([(name, pa.string()) for name in message]))
     assert found.field("prompt").type == MESSAGES
-    assert [field.name for field in found.field("info").type] == list(INFO_COLUMNS)
+    assert [field.name for field in found.field("info").type] == list(SOURCE_COLUMNS)
     for name in {*REFERENCE} & {*RECORDS.names}:
         assert found.field(name).type == RECORDS.field(name).type
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from stages.build_specs import SOURCE_COLUMNS, source_rows
+from stages.build_specs import source_rows
 from stages.ingest_modules import Params, run
-from stages.shared.records import MODULES, module_id
+from stages.shared.records import MODULES, SOURCE_COLUMNS, module_id
 from tests.stages import tables
 
 PARAMS = Params(path="modules.jsonl", max_reject_fraction=0.0)

@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterator
 
 from stages.shared.reachable import Reached
+from stages.shared.syntax import last_name, root_name
 
 # Methods whose result may share memory with the tensor they are called on.
 _VIEWS = frozenset(
@@ -91,11 +92,11 @@ def _written_by_call(
     summaries: Summaries,
     parameters: dict[str, list[str]],
 ) -> Iterator[str | None]:
-    name = _last(call.func)
+    name = last_name(call.func)
     # requires_grad_ changes no value.
     if isinstance(call.func, ast.Attribute) and re.fullmatch(r"(?!requires_grad_).*[^_]_", name):
         yield _aliased(call.func.value, alias)
-        yield from (_aliased(argument, alias) for argument in call.args[:1] if _root(call.func) == "torch")
+        yield from (_aliased(argument, alias) for argument in call.args[:1] if root_name(call.func) == "torch")
     for keyword in call.keywords:
         if keyword.arg == "out":
             yield _aliased(keyword.value, alias)
@@ -115,9 +116,9 @@ def _written_by_call(
 def _callee(function: ast.expr, owner: ast.ClassDef | None) -> tuple[str, int]:
     """The summary that a call uses, and how many of its leading parameters the caller does not pass."""
     if isinstance(function, ast.Subscript):
-        return _last(function.value), 0
+        return last_name(function.value), 0
     if isinstance(function, ast.Attribute) and function.attr == "apply":
-        return f"{_last(function.value)}.forward", 1
+        return f"{last_name(function.value)}.forward", 1
     if (
         isinstance(function, ast.Attribute)
         and isinstance(function.value, ast.Name)
@@ -125,7 +126,7 @@ def _callee(function: ast.expr, owner: ast.ClassDef | None) -> tuple[str, int]:
         and owner
     ):
         return f"{owner.name}.{function.attr}", 0
-    return (_last(function), 0) if isinstance(function, ast.Name) else ("", 0)
+    return (last_name(function), 0) if isinstance(function, ast.Name) else ("", 0)
 
 
 def _stored(kernel: ast.FunctionDef) -> set[str]:
@@ -135,7 +136,7 @@ def _stored(kernel: ast.FunctionDef) -> set[str]:
     def sources(node: ast.AST) -> set[str]:
         if isinstance(node, ast.Name):
             return derived.get(node.id, set())
-        if isinstance(node, ast.Call) and _last(node.func) == "load":
+        if isinstance(node, ast.Call) and last_name(node.func) == "load":
             return set()
         return set().union(*(sources(child) for child in ast.iter_child_nodes(node)))
 
@@ -146,7 +147,7 @@ def _stored(kernel: ast.FunctionDef) -> set[str]:
                 if isinstance(target, ast.Name):
                     kept = derived.get(target.id, set()) if isinstance(node, ast.AugAssign) else set()
                     derived[target.id] = kept | sources(node.value)
-        elif isinstance(node, ast.Call) and _last(node.func) in _WRITES:
+        elif isinstance(node, ast.Call) and last_name(node.func) in _WRITES:
             pointers = [*node.args[:1], *(keyword.value for keyword in node.keywords if keyword.arg == "pointer")]
             found = found.union(*map(sources, pointers))
     return found
@@ -184,13 +185,3 @@ def _visit(node: ast.AST) -> Iterator[ast.AST]:
     for child in ast.iter_child_nodes(node):
         yield from _visit(child)
     yield node
-
-
-def _last(node: ast.expr) -> str:
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
-
-
-def _root(node: ast.expr) -> str:
-    while isinstance(node, ast.Attribute):
-        node = node.value
-    return node.id if isinstance(node, ast.Name) else ""

@@ -8,6 +8,7 @@ import asyncio
 import json
 import sys
 from dataclasses import asdict, dataclass
+from typing import cast
 
 import uvloop
 
@@ -48,8 +49,7 @@ class Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport to answer on."""
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         """Take whole requests off what came."""

@@ -211,7 +211,7 @@ class ChatClient:
         if not is_reply(reply):
             return Failure("broken reply")
         endpoint.answered(time.monotonic())
-        return reply  # type: ignore[no-any-return]
+        return reply
 
     def _refused(self, endpoint: Endpoint, error: APIStatusError, sent_at: float) -> Failure:
         status, now = error.status_code, time.monotonic()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from stages.shared.response_store import ResponseStore, StoredReply, request_key
 
@@ -79,7 +79,7 @@ def reply_text(reply: dict[str, Any]) -> str:
     return after if closed else "" if text.lstrip().startswith("<think>") else text
 
 
-def is_reply(body: Any) -> bool:
+def is_reply(body: Any) -> TypeGuard[dict[str, Any]]:
     """Whether a decoded body has the shape of a chat completion."""
     choices = body.get("choices") if isinstance(body, dict) else None
     first = choices[0] if isinstance(choices, list) and choices else None

@@ -1,4 +1,4 @@
-"""Renew the exact versions in `pyproject.toml`: `uv run --group test python -m tests.pins`.
+"""Renew the exact versions in `pyproject.toml`: `uv run --no-project python -m tests.pins`.
 
 The pins are a block of `[tool.uv] constraint-dependencies`, because a lock file would name the index it was made with.
 """

@@ -4,6 +4,7 @@ Reads `selection` and the tables whose columns it copies; writes a dataset folde
 card. It proves that the splits do not leak before it writes a row.
 """
 
+import json
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,10 +17,10 @@ from stages.shared.accounting import account
 from stages.shared.atomic import replacing
 from stages.shared.completion import CompletionParams
 from stages.shared.dataset import SplitWriter
-from stages.shared.dataset_card import card, counts_table, knobs_table, lengths_text, rewards_text
+from stages.shared.dataset_card import write_card
 from stages.shared.leakage import check_selection
-from stages.shared.length_stats import length_stats
 from stages.shared.published import RECORD_COLUMNS, published_row, schema
+from stages.shared.variant_card import Facts, variant_card
 from stages.shared.variants import Variant, Variants
 
 SPLITS = ("train", "validation")
@@ -31,6 +32,8 @@ ADDED = [
     ("n_total_tokens", pa.int64()),
 ]
 SHOWN_SECTIONS = (
+    "ingest",
+    "verify",
     "filter_reward",
     "rate_difficulty",
     "dedupe",
@@ -41,12 +44,6 @@ SHOWN_SECTIONS = (
     "completion",
 )
 """Sections of the params file that the card shows."""
-SUMMARY = {
-    "kept": "Rollouts that turn a PyTorch module into Triton kernels, with a reward above the cutoff.",
-    "unique": "The best rollout of each PyTorch module, turned into Triton kernels, with a reward above the cutoff.",
-}
-WITH_REASONING = "The assistant message has the answer in `content` and the model's reasoning beside it."
-WITHOUT_REASONING = "The assistant message has the answer alone, in `<answer>` tags, without reasoning."
 
 
 def published(selection: pa.Table, difficulty: Path, lengths: Path, name: str, variant: Variant) -> pa.Table:
@@ -71,35 +68,12 @@ def chosen_records(records: Path, chosen: pa.ChunkedArray) -> Iterator[dict[str,
         position += batch.num_rows
 
 
-def statistics(fates: pa.Table, rows: pa.Table, sources: pa.Table, leaks: dict[str, int]) -> dict[str, str]:
-    """Sections of the card.
-
-    Args:
-        fates: one column, the drop reason of every record.
-        rows: `published`.
-        sources: `reward`, `licenses`, `source`, `source_revision` of the published rows.
-        leaks: values checked, by trait.
-    """
-    funnel = account(fates.column(0).to_pylist())
-    licenses = Counter(name for names in sources["licenses"].to_pylist() for name in names or ["unknown"])
-    levels = Counter(zip(rows["difficulty"].to_pylist(), rows["rater"].to_pylist(), strict=True))
-    files = Counter(
-        " at ".join(filter(None, pair))
-        for pair in zip(sources["source"].to_pylist(), sources["source_revision"].to_pylist(), strict=True)
-    )
-    checked = ", ".join(f"{n:,} values of {trait}" for trait, n in leaks.items())
-    return {
-        "Rows": counts_table("rows", {**funnel, **Counter(rows["split"].to_pylist())}),
-        "Leakage": f"Checked over all datasets of this version together: {checked}; none stands in two splits.",
-        "Rewards": rewards_text(sources["reward"].to_pylist()),
-        "Difficulty": counts_table(
-            "difficulty, rater", {f"{level}, {rater}": n for (level, rater), n in sorted(levels.items())}
-        ),
-        "Lengths": lengths_text(length_stats(rows["n_total_tokens"].to_pylist())),
-        "Licences": counts_table("licence of the source", dict(sorted(licenses.items()))),
-        "Sources": counts_table("source", dict(sorted(files.items()))),
-        "Parameters": knobs_table({name: stage.read_section(name, stage.Knobs).root for name in SHOWN_SECTIONS}),
-    }
+def told_columns(records: Path, verdicts: Path, chosen: pa.ChunkedArray) -> tuple[pa.Table, pa.Table]:
+    """What the card tells of the chosen records: columns of `records` and of `verdicts`."""
+    told = table.read(records, ["row_id", "reward", "licenses", "source", "source_revision"])
+    checked = table.read(verdicts, ["row_id", "verdict", "flags"])
+    table.assert_same_keys(told["row_id"], checked["row_id"], "records and verdicts")
+    return told.filter(chosen), checked.filter(chosen)
 
 
 def run(
@@ -109,12 +83,15 @@ def run(
     variant: str,
     records: Path,
     selection: Path,
+    verdicts: Path,
     difficulty: Path,
     lengths: Path,
     clusters: Path,
+    ingested: Path,
+    decontaminated: Path,
     dataset: Path,
 ) -> stage.Metrics:
-    """Build one dataset."""
+    """Build one dataset; `ingested` and `decontaminated` are metrics, for the card."""
     wanted = variants.root[variant]
     key, reasoning = completion.reasoning_key, wanted.reasoning
     decided = table.read(selection, ["row_id", "group_id", "split", *variants.root])
@@ -123,23 +100,31 @@ def run(
     chosen = decided[variant].is_null()
     columns = schema(key, reasoning=reasoning, more=ADDED)
     sizes = Counter(rows["split"].to_pylist())
+    without_reasoning = 0
+    counted = account(decided[variant].to_pylist())
     with replacing(dataset) as folder:
         folder.mkdir()
         writers = {split: SplitWriter(folder, split, sizes[split], columns) for split in SPLITS if sizes[split]}
         for record, added in zip(chosen_records(records, chosen), rows.to_pylist(), strict=True):
             assert record["row_id"] == added["row_id"], "records and selection are not in the same order"
             writers[added["split"]].write(published_row(record, key, reasoning=reasoning) | added)
+            without_reasoning += not record["reasoning"]
         splits = [writer.close() for writer in writers.values()]
-        sources = table.read(records, ["reward", "licenses", "source", "source_revision"]).filter(chosen)
-        told = statistics(decided.select([variant]), rows, sources, leaks)
-        summary = f"{SUMMARY[wanted.rows]} {WITH_REASONING if reasoning else WITHOUT_REASONING}"
-        licenses = {name for names in sources["licenses"].to_pylist() for name in names or ["unknown"]}
-        text = card(
-            f"KernelBook rollouts, {variant}", summary, folder, columns, splits=splits, licenses=licenses, sections=told
+        told, checked = told_columns(records, verdicts, chosen)
+        facts = Facts(
+            knobs={name: stage.read_section(name, stage.Knobs).root for name in SHOWN_SECTIONS},
+            account=counted,
+            rows=rows,
+            told=told,
+            verdicts=checked,
+            leaks=leaks,
+            without_reasoning=without_reasoning,
+            ingested=json.loads(ingested.read_text()),
+            decontaminated=json.loads(decontaminated.read_text()),
         )
-        (folder / "README.md").write_text(text, encoding="utf-8")
+        write_card(folder, variant_card(variant, wanted, dataset, columns, splits, facts=facts))
     return {
-        **account(decided[variant].to_pylist()),
+        **counted,
         "splits": {split["name"]: split["num_examples"] for split in splits},
         "leakage_checked": leaks,
     }

@@ -3,55 +3,104 @@
 Reads `records`, `clusters`, `splits` and `contamination`, never the selection: no cutoff changes what was ingested.
 """
 
+import json
 from collections import Counter
 from pathlib import Path
 
 import pyarrow as pa
 
-from stages.shared import stage, table
+from stages.shared import limitations, recipe, stage, table
 from stages.shared.accounting import balance
 from stages.shared.atomic import replacing
+from stages.shared.card_statistics import rewards_text
+from stages.shared.column_meanings import ROLLOUTS, completion_meaning
 from stages.shared.completion import CompletionParams
 from stages.shared.dataset import SplitWriter
-from stages.shared.dataset_card import card, counts_table, rewards_text
+from stages.shared.dataset_card import write_card
 from stages.shared.module_fates import ModuleFates
 from stages.shared.published import RECORD_COLUMNS, published_row, schema
+from stages.shared.source_set_card import RowCounts, SourceSet, source_set_card
+from stages.shared.svg_picture import Histogram
 
 ADDED = [("row_id", pa.string()), ("repeat_of", pa.string()), ("split", pa.string()), ("contaminated", pa.bool_())]
+READS = [*RECORD_COLUMNS, "repeat_of", "module_id", "source", "source_revision"]
+SHOWN_SECTIONS = ("ingest", "decontaminate", "split", "completion")
+"""Sections of the params file that the card shows."""
 SUMMARY = (
     "Every rollout that was ingested, good or bad, in one `train` split. The column `split` says to which side of the "
     "trained datasets a row's module belongs, `contaminated` whether it stands in a benchmark."
 )
 
 
+def told(rows: RowCounts, columns: pa.Schema, knobs: recipe.Knobs, ingested: Path) -> SourceSet:
+    """What the card says.
+
+    Args:
+        rows: what was counted of the rows.
+        columns: of the data.
+        knobs: the sections of `SHOWN_SECTIONS`.
+        ingested: metrics of `ingest`.
+    """
+    read = json.loads(ingested.read_text())
+    n_rows = rows.names.total()
+    completion = completion_meaning(knobs["completion"]["reasoning_key"], reasoning=True)
+    return SourceSet(
+        title="KernelBook rollouts, all",
+        summary=SUMMARY,
+        schema=columns,
+        meanings=ROLLOUTS | {"completion": completion},
+        licenses_place="info.",
+        name="Reasoning",
+        histogram=Histogram("Rewards", rows.values),
+        statistics=rewards_text(rows.values, n_rows - len(rows.values)),
+        accounts=[read],
+        start="rollouts of the source",
+        steps=[recipe.read_rollouts(knobs, read)],
+        last_step=f"`build_evals` writes all of them; `completion` is {completion}.",
+        limits=[
+            *limitations.of_trial(knobs),
+            limitations.SOURCE_REWARDS,
+            limitations.NOT_RECORDED,
+            *limitations.of_copies(dropped=False),
+            *limitations.of_reasoning(n_rows, rows.names["without"]),
+        ],
+    )
+
+
 def run(
-    completion: CompletionParams, *, records: Path, clusters: Path, splits: Path, contamination: Path, dataset: Path
+    completion: CompletionParams,
+    *,
+    records: Path,
+    clusters: Path,
+    splits: Path,
+    contamination: Path,
+    ingested: Path,
+    decontaminated: Path,
+    dataset: Path,
 ) -> stage.Metrics:
-    """Build the dataset of all rollouts."""
+    """Build the dataset of all rollouts; `ingested` and `decontaminated` are metrics, for the card."""
     fates = ModuleFates(clusters, splits, contamination)
-    columns = schema(completion.reasoning_key, reasoning=True, more=ADDED)
-    sources = table.read(records, ["reward", "licenses", "module_id"])
-    licenses = Counter(name for names in sources["licenses"].to_pylist() for name in names or ["unknown"])
-    sides = Counter(fates.split[module_id] for module_id in sources["module_id"].to_pylist())
+    key = completion.reasoning_key
+    columns = schema(key, reasoning=True, more=ADDED)
+    n_rows = table.read(records, ["row_id"]).num_rows
+    rows = RowCounts()
     with replacing(dataset) as folder:
         folder.mkdir()
-        writer = SplitWriter(folder, "train", sources.num_rows, columns)
-        for batch in table.batches(records, [*RECORD_COLUMNS, "repeat_of", "module_id"], rows=500):
+        writer = SplitWriter(folder, "train", n_rows, columns)
+        for batch in table.batches(records, READS, rows=500):
             for record in batch.to_pylist():
-                row = published_row(record, completion.reasoning_key, reasoning=True)
-                row |= {"repeat_of": record["repeat_of"], **fates.of(record["module_id"])}
-                writer.write(row)
-        written = [writer.close()] if sources.num_rows else []
-        told = {
-            "Rows": counts_table("side of the module", dict(sides)),
-            "Rewards": rewards_text([reward for reward in sources["reward"].to_pylist() if reward is not None]),
-            "Licences": counts_table("licence of the source", dict(sorted(licenses.items()))),
-        }
-        text = card(
-            "KernelBook rollouts, all", SUMMARY, folder, columns, splits=written, licenses=licenses, sections=told
+                fate = fates.of(record["module_id"])
+                row = published_row(record, key, reasoning=True)
+                writer.write(row | {"repeat_of": record["repeat_of"], **fate})
+                rows.add(record | fate, "with" if record["reasoning"] else "without", record["reward"])
+        files = [writer.close()] if n_rows else []
+        knobs = {name: stage.read_section(name, stage.Knobs).root for name in SHOWN_SECTIONS}
+        made = told(rows, columns, knobs, ingested)
+        card = source_set_card(
+            made, rows, dataset, files, knobs=knobs, clusters=clusters, decontaminated=decontaminated
         )
-        (folder / "README.md").write_text(text, encoding="utf-8")
-    return {**balance(Counter({None: sources.num_rows})), "split": dict(sides)}
+        write_card(folder, card)
+    return {**balance(Counter({None: n_rows})), "split": dict(rows.splits)}
 
 
 if __name__ == "__main__":

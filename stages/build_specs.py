@@ -4,21 +4,25 @@ Reads `modules`, `specs`, `clusters`, `splits` and `contamination`, never the se
 and name share a specification and keep their own repository, licences and uuid.
 """
 
+import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import pyarrow as pa
 
-from stages.shared import stage, table
+from stages.shared import limitations, recipe, stage, table
 from stages.shared.accounting import balance
 from stages.shared.atomic import replacing
+from stages.shared.column_meanings import SPECIFICATIONS
 from stages.shared.dataset import SplitWriter
-from stages.shared.dataset_card import card, counts_table
+from stages.shared.dataset_card import write_card
 from stages.shared.module_fates import ModuleFates
 from stages.shared.records import MODULES, SOURCE_COLUMNS
+from stages.shared.source_set_card import RowCounts, SourceSet, source_set_card
+from stages.shared.svg_picture import Histogram
 
 COLUMNS = pa.schema(
     [
@@ -30,7 +34,16 @@ COLUMNS = pa.schema(
         ("contaminated", pa.bool_()),
     ]
 )
-READS = ["module_id", "uuids", "extra", *(name for name in SOURCE_COLUMNS if name != "uuid")]
+READS = [
+    "module_id",
+    "uuids",
+    "extra",
+    "source",
+    "source_revision",
+    *(name for name in SOURCE_COLUMNS if name != "uuid"),
+]
+SHOWN_SECTIONS = ("ingest_modules", "write_specs", "decontaminate", "split")
+"""Sections of the params file that the card shows."""
 SUMMARY = (
     "Task specifications of PyTorch modules, to be solved with Triton kernels; one row per source row, all in `train`. "
     "The column `split` says to which side of the trained datasets a row's module belongs, `contaminated` whether it "
@@ -46,10 +59,55 @@ def source_rows(module: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield {**module, **{name: copy[name] for name in SOURCE_COLUMNS if name in copy}, "uuid": uuid}
 
 
+def source_account(ingested: Mapping[str, Any], rows: int) -> dict[str, int]:
+    """The accounting of the source rows; of `rows` the modules keep the provenance.
+
+    Of rollouts, whose distinct modules are taken, each module has one row.
+    """
+    read, rejected = ingested["rows_in"], ingested.get("dropped_rejected", 0)
+    return balance(Counter({None: rows, "rejected": rejected, "same_module": read - rejected - rows}), read)
+
+
+def told(rows: RowCounts, counts: Counter[str | None], knobs: recipe.Knobs, ingested: Path) -> SourceSet:
+    """What the card says.
+
+    Args:
+        rows: what was counted of the rows.
+        counts: fates of the source rows that modules were made of.
+        knobs: the sections of `SHOWN_SECTIONS`.
+        ingested: metrics of `ingest_modules`.
+    """
+    read = json.loads(ingested.read_text())
+    mean = f"{sum(rows.values) / len(rows.values):,.0f} characters on average." if rows.values else "No specifications."
+    return SourceSet(
+        title="Synthetic kernel tasks",
+        summary=SUMMARY,
+        schema=COLUMNS,
+        meanings=SPECIFICATIONS,
+        licenses_place="",
+        name="Writer",
+        histogram=Histogram("Characters of a specification", rows.values, from_zero=True),
+        statistics=mean,
+        accounts=[source_account(read, counts.total()), balance(counts)],
+        start="rows of the source",
+        steps=[recipe.read_modules(knobs, read), recipe.specified(knobs)],
+        last_step="`build_specs` writes a row for each source row of a module; they share its specification.",
+        limits=limitations.of_writers(rows.names),
+    )
+
+
 def run(
-    *, modules: Path, specs: Path, clusters: Path, splits: Path, contamination: Path, dataset: Path
+    *,
+    modules: Path,
+    specs: Path,
+    clusters: Path,
+    splits: Path,
+    contamination: Path,
+    ingested: Path,
+    decontaminated: Path,
+    dataset: Path,
 ) -> stage.Metrics:
-    """Build the dataset of specifications."""
+    """Build the dataset of specifications; `ingested` and `decontaminated` are metrics, for the card."""
     fates = ModuleFates(clusters, splits, contamination)
     written = table.read(specs, ["module_id", "prompt", "writer"])
     counted = table.read(modules, ["module_id", "n_rows"])
@@ -59,7 +117,7 @@ def run(
     counts = Counter[str | None]()
     for n_rows, prompt in sizes:
         counts["no_spec" if prompt is None else None] += n_rows
-    licenses, sides, writers = Counter[str](), Counter[str](), Counter[str]()
+    rows = RowCounts()
     with replacing(dataset) as folder:
         folder.mkdir()
         writer = SplitWriter(folder, "train", counts[None], COLUMNS)
@@ -72,18 +130,15 @@ def run(
             ):
                 described = row | texts[row["module_id"]] | fates.of(row["module_id"])
                 writer.write({name: described[name] for name in COLUMNS.names})
-                licenses.update(row["licenses"] or ["unknown"])
-                sides[described["split"]] += 1
-                writers[described["writer"]] += 1
+                rows.add(described, described["writer"], len(described["prompt"]))
         files = [writer.close()] if counts[None] else []
-        told = {
-            "Rows": counts_table("rows", balance(counts) | dict(sides)),
-            "Writers": counts_table("writer", dict(writers)),
-            "Licences": counts_table("licence of the source", dict(sorted(licenses.items()))),
-        }
-        text = card("Synthetic kernel tasks", SUMMARY, folder, COLUMNS, splits=files, licenses=licenses, sections=told)
-        (folder / "README.md").write_text(text, encoding="utf-8")
-    return {**balance(counts), "split": dict(sides), "writer": dict(writers)}
+        knobs = {name: stage.read_section(name, stage.Knobs).root for name in SHOWN_SECTIONS}
+        made = told(rows, counts, knobs, ingested)
+        card = source_set_card(
+            made, rows, dataset, files, knobs=knobs, clusters=clusters, decontaminated=decontaminated
+        )
+        write_card(folder, card)
+    return {**balance(counts), "split": dict(rows.splits), "writer": dict(rows.names)}
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def record(row: SourceRow, position: int, ids: RowIds, entry_points: dict[str, s
         columns["example_id"] = position
     row_id, repeat_of = ids.next(*(columns[name] for name in ("prompt", "content", "reasoning", "python_code")))
     identity = {"row_id": row_id, "repeat_of": repeat_of, "module_id": module, "position": position}
-    return columns | identity | {"source": row.file}
+    return columns | identity | {"source": row.file, "source_revision": row.revision}
 
 
 def run(params: Params, *, base: Path, records: Path, rejects: Path) -> stage.Metrics:

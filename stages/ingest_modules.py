@@ -45,7 +45,7 @@ def module(row: SourceRow) -> dict[str, Any]:
     columns["licenses"] = texts(fields, "licenses")
     if "copies" in fields:
         raise ValueError("copies: expected no field of this name, it is where the other rows of a module are kept")
-    columns["source"] = row.file
+    columns |= {"source": row.file, "source_revision": row.revision}
     columns["extra"] = {} if from_rollout else {key: value for key, value in fields.items() if value is not None}
     return columns | {
         "from_rollout": from_rollout,

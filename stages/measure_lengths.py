@@ -5,6 +5,7 @@ order. Everything goes through the tokenizer's chat template, with the completio
 """
 
 import logging
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ LENGTHS = pa.schema([("row_id", pa.string()), *((name, pa.int64()) for name in C
 READS = ["row_id", "prompt", "content", "reasoning", "answer"]
 _BATCH_ROWS = 500
 _MARKUP_CHARACTERS = 12
+# The generation prompt may have opened the one that is closed at once.
+_EMPTY_THOUGHT = re.compile(r"(\A|<think>)\s*</think>")
 
 
 class Params(stage.Params):
@@ -51,8 +54,8 @@ def gate(learned: str | None, content: str, reasoning: str | None) -> str:
         reasoning: None where the source has none.
 
     Returns:
-        `ok`, `no_reasoning` (the source has none), `prompt_changes`, or `missing_...`/`doubled_...` with `reasoning`
-        or `answer`.
+        `ok`, `no_reasoning` (the source has none), `prompt_changes`, `missing_...`/`doubled_...` with `reasoning` or
+        `answer`, or `empty_thought` (the template writes a thought without text beside the reasoning).
     """
     if learned is None:
         return "prompt_changes"
@@ -65,7 +68,10 @@ def gate(learned: str | None, content: str, reasoning: str | None) -> str:
         # A word or two may also be part of the template's own markup.
         if found > expected and len(part) > _MARKUP_CHARACTERS:
             return f"doubled_{name}"
-    return "ok" if thought else "no_reasoning"
+    if not thought:
+        return "no_reasoning"
+    in_learned, *in_parts = (len(_EMPTY_THOUGHT.findall(text)) for text in (learned, content, thought))
+    return "empty_thought" if in_learned > sum(in_parts) else "ok"
 
 
 def render(row: dict[str, Any], template: ChatTemplate, reasoning_key: str) -> Rendered:

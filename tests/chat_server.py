@@ -54,6 +54,7 @@ def completion(text: str | None, finish: str = "stop", *, usage: Any = None, **m
     return {
         "id": "chatcmpl-1",
         "object": "chat.completion",
+        "created": 1_768_471_200,
         "model": "scripted",
         "choices": [
             {"index": 0, "finish_reason": finish, "message": {"role": "assistant", "content": text, **message}}
@@ -75,6 +76,10 @@ def error(status: int, message: str = "scripted", **headers: str) -> Action:
 
 def rate(_: Received) -> Action:
     return chat("<difficulty>low</difficulty>")
+
+
+async def _healthy(_: web.Request) -> web.Response:
+    return web.Response()
 
 
 class ChatServer:
@@ -130,6 +135,7 @@ class ChatServer:
         asyncio.set_event_loop(loop)
         app = web.Application(client_max_size=2**24)
         app.router.add_post("/v1/chat/completions", self._handle)
+        app.router.add_get("/health", _healthy)
         runner = web.AppRunner(app, shutdown_timeout=0, access_log=None)
         loop.run_until_complete(runner.setup())
         site = web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True, backlog=4096)

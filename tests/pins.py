@@ -1,4 +1,4 @@
-"""Renew the exact versions in `pyproject.toml`: `uv run --no-project python -m tests.pins`.
+"""Renew the exact versions in both `pyproject.toml`: `uv run --no-project python -m tests.pins`.
 
 The pins are a block of `[tool.uv] constraint-dependencies`, because a lock file would name the index it was made with.
 """
@@ -8,6 +8,8 @@ import subprocess
 from pathlib import Path
 
 PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
+VERIFIERS = PYPROJECT.parent / "tests" / "verifiers" / "pyproject.toml"
+"""A project of its own: verifiers needs another openai."""
 _BLOCK = re.compile(r"^constraint-dependencies = \[\n(.*?)^\]\n", re.DOTALL | re.MULTILINE)
 _EXPORT = ["uv", "export", "--all-groups", "--all-extras", "--no-hashes", "--no-header", "--no-annotate"]
 
@@ -25,19 +27,20 @@ def with_pins(text: str, requirements: list[str]) -> str:
     return _BLOCK.sub(lambda _: f"constraint-dependencies = [\n{lines}]\n", text)
 
 
-def main() -> None:
-    """Resolve anew without pins, and write what was resolved."""
-    before = PYPROJECT.read_text()
-    PYPROJECT.write_text(with_pins(before, []))
+def renew(file: Path) -> None:
+    """Resolve a project anew without its pins, and write what was resolved."""
+    before = file.read_text()
+    file.write_text(with_pins(before, []))
     try:
-        subprocess.run(["uv", "lock", "--upgrade", "--quiet"], check=True, cwd=PYPROJECT.parent)
-        exported = subprocess.run(_EXPORT, check=True, cwd=PYPROJECT.parent, capture_output=True, text=True).stdout
+        subprocess.run(["uv", "lock", "--upgrade", "--quiet"], check=True, cwd=file.parent)
+        exported = subprocess.run(_EXPORT, check=True, cwd=file.parent, capture_output=True, text=True).stdout
     except BaseException:
-        PYPROJECT.write_text(before)
+        file.write_text(before)
         raise
     lines = [line.strip().replace('"', "'") for line in exported.splitlines()]
-    PYPROJECT.write_text(with_pins(before, sorted(line for line in lines if "==" in line)))
+    file.write_text(with_pins(before, sorted(line for line in lines if "==" in line)))
 
 
 if __name__ == "__main__":
-    main()
+    for project in (PYPROJECT, VERIFIERS):
+        renew(project)

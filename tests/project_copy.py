@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Self
 
 import yaml
 
@@ -28,10 +29,10 @@ class ProjectCopy:
         self.git("add", "--all")
         self.git("commit", "--quiet", "--message", "copy")
 
-    def clone(self, folder: Path) -> "ProjectCopy":
+    def clone(self, folder: Path) -> Self:
         """A second copy with the same outs and cache."""
         shutil.copytree(self.folder, folder, symlinks=True)
-        other = object.__new__(ProjectCopy)
+        other = object.__new__(type(self))
         other.folder = folder
         return other
 

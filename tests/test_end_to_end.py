@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
+from tests.hub_server import HubServer
 from tests.imports import ROOT
 from tests.prime_rl_reader import read_messages, reasoning_of
 from tests.project_copy import ProjectCopy, environment
@@ -226,3 +227,20 @@ def test_another_python_gives_the_same_bytes(tmp_path: Path) -> None:
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert project.git("status", "--porcelain") == ""
+
+
+def test_every_dataset_is_published_and_the_second_time_nothing_is(project: ProjectCopy, tmp_path: Path) -> None:
+    """To a Hub on this machine. The command itself reads every version back and compares its rows."""
+    command = [sys.executable, "-m", "stages", "publish", "all", "--rev", "v1", "--org", "org"]
+    names = ["-".join(["kernelbook-glm4_7-evals", *([name] if name != "evals" else [])]) for name in DATASETS[:5]]
+    with HubServer(tmp_path / "hub") as hub:
+        env = environment() | hub.environment(tmp_path / "home")
+        for uploads in (len(DATASETS), 0):
+            before = len(hub.calls("commit"))
+            done = subprocess.run(command, cwd=project.folder, env=env, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
+            assert len(hub.calls("commit")) - before == uploads
+        assert {name for _, name in hub.repositories.all} == {
+            f"org/{n}" for n in [*names, "kernelbook-synthetic-tasks"]
+        }
+        assert all(found.tags == {"v1": found.head} for found in hub.repositories.all.values())

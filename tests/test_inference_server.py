@@ -1,13 +1,5 @@
-"""The client against a real inference server: `transformers serve` on a CPU, with a tiny model that the test makes."""
+"""A real inference server: `transformers serve` on a CPU, with a tiny model that the test makes."""
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,65 +12,17 @@ from stages.shared.providers import Access
 from stages.shared.question import Question, state
 from stages.shared.response_store import ResponseStore
 from tests.imports import ROOT
+from tests.inference_server import serving
+from tests.rollout.rollout_project import ROLLOUTS, RolloutProject
 
 ROWS = 6
-# All other tokens have the logit 0: of 6,000 the end of the text then comes with a chance of about 1 in 12.
-_END_LOGIT = 6.2
-
-
-def make_model(folder: Path) -> None:
-    """A GPT-2 of one layer whose every token is drawn from the same distribution, with the sample's tokenizer."""
-    import torch  # noqa: PLC0415  # heavy, and only this test needs it
-    from transformers import AutoTokenizer, GPT2Config, GPT2LMHeadModel  # noqa: PLC0415
-
-    tokenizer = AutoTokenizer.from_pretrained(ROOT / "data" / "sample" / "tokenizer")
-    end = tokenizer.eos_token_id
-    config = GPT2Config(vocab_size=len(tokenizer), n_embd=32, n_layer=1, n_head=2, n_positions=8192, eos_token_id=end)
-    model = GPT2LMHeadModel(config)
-    with torch.no_grad():
-        model.transformer.ln_f.weight.zero_()
-        model.transformer.ln_f.bias.zero_()
-        model.transformer.ln_f.bias[0] = 1.0
-        model.transformer.wte.weight[:, 0] = 0.0
-        model.transformer.wte.weight[end, 0] = _END_LOGIT
-    model.generation_config.do_sample = True
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-
-
-def is_up(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/health", timeout=1) as answer:
-            return bool(answer.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, str]]:
     """Base URL and model name of the running server."""
-    folder = tmp_path_factory.mktemp("served")
-    make_model(folder / "tiny")
-    (folder / "hub").mkdir()
-    with socket.socket() as taken:
-        taken.bind(("127.0.0.1", 0))
-        port = taken.getsockname()[1]
-    command = Path(sys.executable).with_name("transformers")
-    words = [str(command), "serve", str(folder / "tiny"), "--host", "127.0.0.1", "--port", str(port), "--device", "cpu"]
-    env = os.environ | {"HF_HOME": str(folder), "HF_HUB_OFFLINE": "1", "CUDA_VISIBLE_DEVICES": ""}
-    with (folder / "log").open("w") as log:
-        server = subprocess.Popen(words, env=env, stdout=log, stderr=subprocess.STDOUT, start_new_session=True)
-    url = f"http://127.0.0.1:{port}"
-    try:
-        deadline = time.monotonic() + 120
-        while not is_up(url):
-            assert server.poll() is None, (folder / "log").read_text()[-2000:]
-            assert time.monotonic() < deadline, "the server did not come up in 120 s"
-            time.sleep(0.3)
-        yield url, str(folder / "tiny")
-    finally:
-        os.killpg(server.pid, signal.SIGKILL)
-        server.wait()
+    with serving(tmp_path_factory.mktemp("served")) as found:
+        yield found
 
 
 def test_every_question_is_answered_and_asked_once(served: tuple[str, str], tmp_path: Path) -> None:
@@ -110,3 +54,28 @@ def test_every_question_is_answered_and_asked_once(served: tuple[str, str], tmp_
     assert told["prompt_tokens"] > 0
     assert told["completion_tokens"] > 0
     assert told["usd"] == "unknown"
+
+
+def test_nonsense_goes_through_to_the_datasets_and_is_counted(
+    served: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Step 0 and all that follows: a random model writes no kernel, and every rollout of it is accounted for."""
+    url, model = served
+    monkeypatch.setenv("LLM_BASE_URL", f"{url}/v1")
+    monkeypatch.setenv("LLM_CONCURRENCY", "2")
+    project = RolloutProject(tmp_path / "project")
+    project.enter(model=model, limit=3, rollouts_per_example=2, temperature=1.0, top_p=0.9, seed=7, max_tokens=24)
+    project.dvc("repro", "build@unique", "build@filtered", "build_evals")
+
+    rows = project.lines(ROLLOUTS)
+    assert [(row["example_id"], row["copy"]) for row in rows] == [(i, copy) for i in range(3) for copy in range(2)]
+    assert all(row["completion"][0]["content"] and row["generation_ms"] > 0 for row in rows)
+    assert all(row["usage"]["completion_tokens"] <= 24 for row in rows)
+    assert {row["reward"] for row in rows} == {0.0}
+    assert {(row["finish_reason"] == "length", row["verdict"]) for row in rows} <= {(True, None), (False, "wrong")}
+    for stage in ("generate.sample", "score.sample", "ingest", "filter_reward", "build_evals"):
+        found = project.metrics(stage)
+        assert found["rows_in"] == found["kept"] + sum(n for k, n in found.items() if k.startswith("dropped_")) == 6
+    assert project.metrics("filter_reward")["dropped_low_reward"] == 6
+    assert project.metrics("build_evals")["kept"] == 6
+    assert project.metrics("generate.sample")["ledger"]["completion_tokens"] > 0

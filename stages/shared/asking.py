@@ -3,27 +3,22 @@
 import asyncio
 import logging
 import signal
-import sys
-import time
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
-import psutil
-from tqdm import tqdm
-
 from stages.shared.budget import Budget, BudgetError, Prices
 from stages.shared.chat_client import ChatClient, LostError, ServerError
+from stages.shared.progress import Progress
 from stages.shared.question import Question, state
 from stages.shared.response_store import ResponseStore, StoredReply, request_key
+from stages.shared.starters import are_there, starters
 
 log = logging.getLogger("asking")
 _GRACE_S = 1.0
-_PARENT_EVERY_S = 0.5
-_LINE_EVERY_S = 10.0
-_SHELLS = frozenset({"sh", "dash", "bash", "zsh", "fish", "ksh"})
+_LOOK_EVERY_S = 0.5
+_TOLD_EVERY_S = 0.5
 
 
 class StoppedError(ValueError):
@@ -39,6 +34,8 @@ class Run:
     budget: Budget
     prices: Prices
     total: int
+    fault: Callable[[], ValueError | None] = lambda: None
+    """Why the server will answer no more, where that is known without asking it."""
     answered: int = 0
     lost: Counter[str] = field(default_factory=Counter)
     ending: ValueError | OSError | None = None
@@ -78,9 +75,11 @@ class Run:
         while owed and not self.ending:
             key, attempt, body = owed
 
-            async def keep(reply: dict[str, Any], key: str = key, attempt: int = attempt, body: Any = body) -> None:
+            async def keep(
+                reply: dict[str, Any], elapsed_ms: float, key: str = key, attempt: int = attempt, body: Any = body
+            ) -> None:
                 self.budget.settle(self.prices.cost(body["model"], reply))
-                await self.store.add(StoredReply(key, attempt, body, reply))
+                await self.store.add(StoredReply(key, attempt, body, reply, elapsed_ms))
 
             await self.client.send(body, self.budget.reserve, self.budget.give_back, keep)
             self.priced.set()
@@ -106,6 +105,7 @@ def ask(
     prices: Prices,
     *,
     workers: int,
+    fault: Callable[[], ValueError | None] = lambda: None,
 ) -> None:
     """Return when every question is answered, or has failed for good.
 
@@ -116,6 +116,7 @@ def ask(
         budget: the caps.
         prices: what a reply costs.
         workers: how many questions are under way at a time.
+        fault: looked at all the time; an error ends the run.
 
     Raises:
         ValueError: questions are left, and why. All replies that came are stored.
@@ -124,7 +125,7 @@ def ask(
     if not owed:
         return
     log.info("%d requests to pay for, the rest is stored", owed)
-    run = Run(store, client(), budget, prices, owed)
+    run = Run(store, client(), budget, prices, owed, fault)
     _event_loop_run(_run(run, distinct(questions()), workers))
     if run.ending:
         raise run.ending
@@ -140,7 +141,7 @@ async def _run(run: Run, questions: Iterator[Question], workers: int) -> None:
     others = run.work if run.budget.max_usd is None else run.work_once_priced
     works = [run.work, *[others] * (min(workers, run.total) - 1)]
     tasks = [asyncio.create_task(work(questions)) for work in works]
-    watchers = [asyncio.create_task(_progress(run)), asyncio.create_task(_watch_parents(run, stop))]
+    watchers = [asyncio.create_task(_progress(run)), asyncio.create_task(_watch(run, stop))]
     loop = asyncio.get_running_loop()
 
     def interrupted(name: str) -> None:
@@ -168,48 +169,22 @@ async def _run(run: Run, questions: Iterator[Question], workers: int) -> None:
             raise result
 
 
-async def _watch_parents(run: Run, stop: asyncio.Event) -> None:
-    """A run that nobody waits for any more must not go on spending: stop when the process that started it is gone."""
-    parents = list(_starters())
-    while all(_is_there(parent) for parent in parents):
-        await asyncio.sleep(_PARENT_EVERY_S)
-    run.end(StoppedError("stopped: the process that started this run is gone"))
+async def _watch(run: Run, stop: asyncio.Event) -> None:
+    """Stop when the server is gone, or the process that started this run: what nobody waits for must not spend."""
+    parents = starters()
+    while not (fault := run.fault()) and are_there(parents):
+        await asyncio.sleep(_LOOK_EVERY_S)
+    run.end(fault or StoppedError("stopped: the process that started this run is gone"))
     stop.set()
 
 
-def _starters() -> Iterator[psutil.Process]:
-    """The parent; where it is the shell of one command line, as DVC may use it, also the parent of that."""
-    with suppress(psutil.Error):
-        process = psutil.Process().parent()
-        while process:
-            yield process
-            process = process.parent() if "-c" in process.cmdline()[:4] and process.name() in _SHELLS else None
-
-
-def _is_there(process: psutil.Process) -> bool:
-    try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
 async def _progress(run: Run) -> None:
-    """A bar on a terminal, a line every ten seconds in a log."""
-    started = time.monotonic()
-    bar = tqdm(total=run.total, unit="q", disable=not sys.stderr.isatty())
+    progress = Progress(log, run.total, "q")
     while True:
-        await asyncio.sleep(0.5 if sys.stderr.isatty() else _LINE_EVERY_S)
-        elapsed = time.monotonic() - started
-        rate = run.answered / elapsed
-        retries = run.client.counts.total()
+        await asyncio.sleep(_TOLD_EVERY_S)
         spend = f"{run.budget.spent:.4f} USD" if run.budget.spent or not run.budget.unpriced else "unknown USD"
-        told = f"in flight {run.client.admission.in_flight}, {spend}, retries {retries}"
-        if bar.disable:
-            eta = f"{(run.total - run.answered) / rate:.0f} s" if rate else "unknown"
-            log.info("%d of %d, %.1f/s, ETA %s, %s", run.answered, run.total, rate, eta, told)
-        else:
-            bar.n = run.answered
-            bar.set_postfix_str(told)
+        retries = run.client.counts.total()
+        progress.tell(run.answered, f"in flight {run.client.admission.in_flight}, {spend}, retries {retries}")
 
 
 def _event_loop_run(main: Coroutine[Any, Any, None]) -> None:

@@ -34,7 +34,7 @@ class Prices:
 
     def cost(self, model: str, reply: Mapping[str, Any]) -> float | None:
         """USD of one reply: what the provider says it cost, else tokens times price; None where neither is known."""
-        usage = _usage(reply)
+        usage = token_usage(reply)
         if "cost" in usage:
             return float(usage["cost"])
         price = self._models.get(model)
@@ -43,7 +43,7 @@ class Prices:
         return float(usage["prompt_tokens"] * price[0] + usage.get("completion_tokens", 0) * price[1]) / _PER
 
 
-def _usage(reply: Mapping[str, Any]) -> dict[str, float]:
+def token_usage(reply: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of a reply's usage; servers also write null, or leave all of it out."""
     usage = reply.get("usage")
     given = usage if isinstance(usage, dict) else {}
@@ -111,7 +111,7 @@ def ledger(replies: Iterable[tuple[str, Mapping[str, Any]]], prices: Prices) -> 
     totals = {"prompt_tokens": 0, "completion_tokens": 0, "reasoning_tokens": 0, "cached_tokens": 0}
     costs: list[float | None] = []
     for model, reply in replies:
-        usage = _usage(reply)
+        usage = token_usage(reply)
         for name in totals:
             totals[name] += int(usage.get(name, 0))
         costs.append(prices.cost(model, reply))

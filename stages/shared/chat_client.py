@@ -92,7 +92,13 @@ class Breaker:
 class ChatClient:
     """A window of requests over one or more endpoints."""
 
-    def __init__(self, accesses: list[Access], concurrency: int, breaker: Breaker | None = None) -> None:
+    def __init__(
+        self,
+        accesses: list[Access],
+        concurrency: int,
+        breaker: Breaker | None = None,
+        timeout_s: float | None = None,
+    ) -> None:
         self.counts: Counter[str] = Counter()
         self._secrets = {access.api_key for access in accesses if len(access.api_key) > 4}
         self._breaker = breaker or Breaker()
@@ -102,7 +108,7 @@ class ChatClient:
         self._sent_at: dict[asyncio.Task[Any] | None, float] = {}
         """Of the requests under way, the oldest first."""
         limits = httpx2.Limits(max_connections=concurrency + 8, max_keepalive_connections=concurrency + 8)
-        timeout = httpx2.Timeout(_TIMEOUT_S, connect=_CONNECT_S)
+        timeout = httpx2.Timeout(timeout_s or _TIMEOUT_S, connect=_CONNECT_S)
         self._http = DefaultAioHttpClient(limits=limits, timeout=timeout)
         endpoints = [Endpoint(access.base_url, self._open(access), AdaptiveLimit(concurrency)) for access in accesses]
         self.admission = Admission(endpoints, concurrency)
@@ -136,7 +142,7 @@ class ChatClient:
         body: Mapping[str, Any],
         reserve: Callable[[], None],
         give_back: Callable[[], None],
-        keep: Callable[[dict[str, Any]], Awaitable[None]],
+        keep: Callable[[dict[str, Any], float], Awaitable[None]],
     ) -> dict[str, Any]:
         """The reply to one request, after as many tries as it takes.
 
@@ -144,8 +150,8 @@ class ChatClient:
             body: of the chat completion.
             reserve: called before each try; may raise to end the run.
             give_back: called after a try that costs nothing.
-            keep: awaited with the reply while its place is still taken, so that no more replies than places can be
-                lost by a crash.
+            keep: awaited with the reply and the milliseconds it took while its place is still taken, so that no more
+                replies than places can be lost by a crash.
 
         Raises:
             LostError: 8 tries failed, or the server rejects the request; refusals by 429 are not counted, the breaker
@@ -162,7 +168,7 @@ class ChatClient:
                 self._sent_at[task] = sent_at
                 outcome = await self._try(endpoint, body, sent_at)
                 if not isinstance(outcome, Failure):
-                    await keep(outcome)
+                    await keep(outcome, round((time.monotonic() - sent_at) * 1000, 1))
             except ServerError:
                 give_back()
                 raise

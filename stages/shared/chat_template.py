@@ -34,31 +34,36 @@ class _Generation(jinja2.ext.Extension):
 
 
 class ChatTemplate:
-    """The chat template of a tokenizer folder."""
+    """The chat template of a tokenizer folder, or of a file."""
 
-    def __init__(self, folder: Path) -> None:
-        """Read `chat_template.jinja`, or the template in `tokenizer_config.json`.
+    def __init__(self, path: Path) -> None:
+        """Read a `.jinja` file, or the template of a folder: `chat_template.jinja`, or in `tokenizer_config.json`.
+
+        A file alone has no tokenizer: the special tokens that it names are empty.
 
         Raises:
-            ValueError: the folder has no template, or one that jinja2 does not accept.
+            ValueError: there is no template, or one that jinja2 does not accept.
         """
-        config = _config(folder)
-        file = folder / "chat_template.jinja"
-        source = file.read_text(encoding="utf-8") if file.exists() else _default(config.get("chat_template"))
+        if path.suffix == ".jinja":
+            source, self._tokens = _text(path), dict.fromkeys(_NAMED_TOKENS, "")
+        else:
+            config = _config(path)
+            self._tokens = {name: _token(config[name]) for name in _NAMED_TOKENS if config.get(name)}
+            file = path / "chat_template.jinja"
+            source = _text(file) if file.exists() else _default(config.get("chat_template"))
         if not isinstance(source, str):
-            raise ValueError(f"{folder}: expected a chat template (chat_template.jinja, or in tokenizer_config.json)")
+            raise ValueError(f"{path}: expected a chat template (chat_template.jinja, or in tokenizer_config.json)")
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, jinja2.ext.loopcontrols]
         )
         environment.filters["tojson"] = _tojson
         environment.globals["raise_exception"] = _raise_exception
         environment.globals["strftime_now"] = _DATE.strftime
-        self._folder = folder
-        self._tokens = {name: _token(config[name]) for name in _NAMED_TOKENS if config.get(name)}
+        self._path = path
         try:
             self._template = environment.from_string(source)
         except jinja2.TemplateError as error:
-            raise ValueError(f"{folder}: the chat template is not valid: {error}") from None
+            raise ValueError(f"{path}: the chat template is not valid: {error}") from None
 
     def render(self, messages: Sequence[Message], *, add_generation_prompt: bool = False) -> str:
         """The text of a conversation.
@@ -76,7 +81,16 @@ class ChatTemplate:
             )
         except (jinja2.TemplateError, TypeError) as error:
             # A template that adds a text and a missing one ends in TypeError.
-            raise ValueError(f"{self._folder}: the chat template refuses a conversation: {error}") from None
+            raise ValueError(f"{self._path}: the chat template refuses a conversation: {error}") from None
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise ValueError(f"{file}: no such file: expected a chat template") from None
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}: expected UTF-8: {error.reason} at byte {error.start}") from None
 
 
 def _config(folder: Path) -> dict[str, Any]:

@@ -1,133 +1,127 @@
-"""The README of a dataset folder: the YAML that the Hub and `datasets` read, then what a person wants to know."""
+"""The card of a dataset folder: the YAML that the Hub and `datasets` read, then what a person wants to know.
 
-import math
+The YAML has the fields of https://github.com/huggingface/hub-docs/blob/main/datasetcard.md.
+"""
+
+import json
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import yaml
 
-_HUB_LICENSES = frozenset(
-    [
-        "mit",
-        "apache-2.0",
-        "bsd-2-clause",
-        "bsd-3-clause",
-        "gpl-2.0",
-        "gpl-3.0",
-        "lgpl-2.1",
-        "lgpl-3.0",
-        "agpl-3.0",
-        "mpl-2.0",
-        "isc",
-        "unlicense",
-        "cc0-1.0",
-        "cc-by-4.0",
-    ]
-)
-_SIZES = ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+from stages.shared.hub_licenses import Licenses, hub_licenses
+from stages.shared.markdown import cell, python_block
+from stages.shared.svg_picture import Bars, Histogram, label, picture
+
+PICTURE = "assets/statistics.svg"
+NEED_ROWS = frozenset({"How to use", "Statistics", "Licences"})
+"""Sections that say nothing where there are no rows."""
+_SIZES = [
+    (10**3, "n<1K"),
+    *((10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "100K<n<1M")),
+    *((10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B")),
+]
+_HUB_DATASET = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+Source = tuple[str, str | None]
+"""Where a row comes from: a file or a Hub dataset, and its revision."""
 
 
-def card(
-    title: str,
-    summary: str,
-    folder: Path,
-    schema: pa.Schema,
-    *,
-    splits: Sequence[Mapping[str, Any]],
-    licenses: Collection[str],
-    sections: Mapping[str, str],
-) -> str:
-    """Write a card.
+@dataclass(frozen=True)
+class Card:
+    """What a card is written from."""
 
-    Args:
-        title: name of the dataset.
-        summary: a paragraph on what a row is.
-        folder: where the data files already are, for their size.
-        schema: columns of the data.
-        splits: `name`, `num_bytes` and `num_examples` of each split that has rows.
-        licenses: licences of the sources of the rows.
-        sections: Markdown by heading.
+    title: str
+    summary: str
+    """A paragraph on what a row is."""
+    schema: pa.Schema
+    splits: Sequence[Mapping[str, Any]]
+    """`name`, `num_bytes` and `num_examples` of each split that has rows."""
+    licenses: Licenses
+    sources: Collection[Source]
+    panels: Sequence[Histogram | Bars]
+    """What the picture in the section `Statistics` shows."""
+    sections: Mapping[str, str]
+    """Markdown by heading, in order; those of `NEED_ROWS` are left out where there are none."""
 
-    Returns:
-        The text of `README.md`. Without any row it has no `configs`, since there is no file to load.
+
+def write_card(folder: Path, card: Card) -> None:
+    """Write `README.md` and what it refers to, beside the data files that are already there.
+
+    That is `assets/statistics.svg`, and `LICENSE.md` where rows have licences that the Hub does not list. The card of a
+    dataset without rows refers to neither, and has no `configs`, since there is no file to load.
     """
-    rows = sum(split["num_examples"] for split in splits)
-    names = sorted({name.lower() for name in licenses})
-    meta: dict[str, Any] = {
-        "language": ["en"],
-        "license": names if names and set(names) <= _HUB_LICENSES else "other",
-        "pretty_name": title,
-        "size_categories": [next((size for limit, size in _SIZES if rows < limit), "n>1M")],
-        "source_datasets": ["original"],
-        "tags": ["triton", "pytorch", "gpu-kernels", "code"],
+    sections, summary = dict(card.sections), card.summary
+    if card.splits:
+        described = "; ".join(map(_described, card.panels))
+        (folder / PICTURE).parent.mkdir()
+        (folder / PICTURE).write_text(picture(card.panels, f"{card.title}. {described}"), encoding="utf-8")
+        sections["Statistics"] = f"![{cell(described)}]({PICTURE})\n\n{sections['Statistics']}"
+        if "other" in hub_licenses(card.licenses):
+            text = f"# Licences of the rows\n\n{sections['Licences']}\n"
+            (folder / "LICENSE.md").write_text(text, encoding="utf-8")
+    else:
+        summary += "\n\nThis version has no rows."
+        sections = {heading: text for heading, text in sections.items() if heading not in NEED_ROWS}
+    front = yaml.safe_dump(_metadata(folder, card), sort_keys=False, allow_unicode=True)
+    body = "\n\n".join(f"## {heading}\n\n{text}" for heading, text in sections.items())
+    text = f"---\n{front}---\n\n# {card.title}\n\n{summary}\n\n{body}\n"
+    (folder / "README.md").write_text(text, encoding="utf-8")
+
+
+def loading_text(folder: Path, use: str) -> str:
+    """How to read a dataset of this folder, in a clone of the pipeline; in `use` stands `{path}` for the folder."""
+    told = folder.name if folder.is_absolute() else folder.as_posix()
+    return "Offline, from the folder that the pipeline writes:\n\n" + python_block(
+        f"from datasets import load_dataset\n\n{use.format(path=json.dumps(told))}"
+    )
+
+
+def _metadata(folder: Path, card: Card) -> dict[str, Any]:
+    rows = sum(split["num_examples"] for split in card.splits)
+    licenses = hub_licenses(card.licenses)
+    meta: dict[str, Any] = {"language": ["en"]}
+    if licenses:
+        meta["license"] = licenses
+    if "other" in licenses:
+        meta |= {"license_name": "per-row", "license_link": "LICENSE.md"}
+    meta |= {
+        "pretty_name": card.title,
+        "annotations_creators": ["machine-generated"],
+        "size_categories": [next((size for limit, size in _SIZES if rows < limit), "1B<n<10B")],
+        "source_datasets": source_datasets(card.sources),
+        "tags": ["triton", "pytorch", "gpu-kernels", "code", "synthetic"],
         "task_categories": ["text-generation"],
     }
-    if meta["license"] == "other":
-        meta |= {"license_name": "per-row", "license_link": "README.md"}
-    if splits:
-        files = [{"split": split["name"], "path": f"data/{split['name']}-*"} for split in splits]
+    if card.splits:
+        files = [{"split": split["name"], "path": f"data/{split['name']}-*"} for split in card.splits]
         meta["configs"] = [{"config_name": "default", "default": True, "data_files": files}]
         meta["dataset_info"] = {
             "config_name": "default",
-            "features": [_feature(column) for column in schema],
-            "splits": [dict(split) for split in splits],
+            "features": [_feature(column) for column in card.schema],
+            "splits": [dict(split) for split in card.splits],
             "download_size": sum(file.stat().st_size for file in sorted((folder / "data").iterdir())),
-            "dataset_size": sum(split["num_bytes"] for split in splits),
+            "dataset_size": sum(split["num_bytes"] for split in card.splits),
         }
-    else:
-        summary += "\n\nThis version has no rows."
-    body = "\n\n".join(f"## {heading}\n\n{text}" for heading, text in sections.items())
-    return f"---\n{yaml.safe_dump(meta, sort_keys=False, allow_unicode=True)}---\n\n# {title}\n\n{summary}\n\n{body}\n"
+    return meta
 
 
-def counts_table(what: str, counts: Mapping[str, int]) -> str:
-    """A table of names and numbers."""
-    return markdown_table([what, "n"], counts.items())
+def source_datasets(sources: Collection[Source]) -> list[str]:
+    """The Hub datasets among the sources, known by their revision; files of another kind are `original`."""
+    found = {repo[0] for source, revision in sources if revision and (repo := _HUB_DATASET.match(source))}
+    own = {"original" for source, revision in sources if not (revision and _HUB_DATASET.match(source))}
+    return sorted(found) + sorted(own) if found else ["original"]
 
 
-def knobs_table(sections: Mapping[str, Mapping[str, Any]]) -> str:
-    """The knobs of sections of the params file; of an absolute path only the name is told."""
-    rows = [(f"{section}.{knob}", value) for section, knobs in sections.items() for knob, value in knobs.items()]
-    return markdown_table(["knob", "value"], [(knob, _portable(value)) for knob, value in rows])
-
-
-def rewards_text(rewards: Sequence[float]) -> str:
-    """Range and mean of the rewards."""
-    if not rewards:
-        return "None."
-    mean = math.fsum(rewards) / len(rewards)
-    return f"From {min(rewards):.3f} to {max(rewards):.3f}, {mean:.3f} on average, as their source gave them."
-
-
-def lengths_text(stats: Mapping[str, Any]) -> str:
-    """Percentiles and recommended sequence lengths from `length_stats`."""
-    if not stats["rows"]:
-        return "None."
-    recommended = " ".join(
-        f"`seq_len` {n:,} holds {share} % of the rows whole." for share, n in stats["recommended_seq_len"].items()
-    )
-    percentiles = markdown_table(["percentile", "tokens"], stats["percentiles"].items())
-    return f"{percentiles}\n\n{stats['total_tokens']:,} tokens in all, counted through the chat template. {recommended}"
-
-
-def markdown_table(header: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """A Markdown table; texts from data cannot break out of their cell."""
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(cell(value) for value in line) + " |" for line in lines)
-
-
-def cell(value: object) -> str:
-    """A value as one line of harmless Markdown."""
-    if isinstance(value, bool) or value is None:
-        return {True: "yes", False: "no", None: "none"}[value]
-    if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
-    if isinstance(value, int):
-        return f"{value:,}"
-    return re.sub(r"([|<>`\[\]\\])", r"\\\1", " ".join(str(value).split()))
+def _described(panel: Histogram | Bars) -> str:
+    if isinstance(panel, Bars):
+        counts = ", ".join(f"{name} {n:,}" for name, n in panel.counts.items())
+        return f"{panel.title}: {counts or 'none'}"
+    span = f"from {label(min(panel.values))} to {label(max(panel.values))}" if panel.values else "none"
+    return ", ".join([f"{panel.title}: {span}", *panel.marks])
 
 
 def _feature(column: pa.Field) -> dict[str, Any]:
@@ -141,7 +135,3 @@ def _type(kind: pa.DataType) -> dict[str, Any]:
     if pa.types.is_struct(kind):
         return {"struct": [_feature(kind.field(i)) for i in range(kind.num_fields)]}
     return {"dtype": {"double": "float64"}.get(str(kind), str(kind))}
-
-
-def _portable(value: object) -> object:
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value

@@ -1,26 +1,58 @@
-"""Everything between a stage's questions and their answers: environment, store, lock, seed, client."""
+"""Everything between a stage's questions and their answers: environment, store, lock, seed, server, client."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Protocol
 
 from stages.shared.asking import ask
 from stages.shared.budget import Budget, Prices
-from stages.shared.chat_client import ChatClient
-from stages.shared.providers import Provider, accesses
+from stages.shared.chat_client import Breaker, ChatClient
+from stages.shared.providers import Access, Provider, accesses
 from stages.shared.question import Question, state
 from stages.shared.response_seed import seed
 from stages.shared.response_store import ResponseStore
 from stages.shared.settings import Settings, environment, project_root, store_folder
 
 
+class Server(Protocol):
+    """A server that a stage runs by itself, for as long as there is something to ask."""
+
+    def start(self) -> Access:
+        """Return when it answers.
+
+        Raises:
+            ValueError: why it does not.
+        """
+
+    def fault(self) -> ValueError | None:
+        """Why it will answer no more; None while it runs."""
+
+    def stop(self) -> None:
+        """End it, if it was started."""
+
+
 @contextmanager
 def answered(
-    stage: str, provider: Provider, prices: Prices, questions: Callable[[], Iterable[Question]]
+    stage: str,
+    provider: Provider,
+    prices: Prices,
+    questions: Callable[[], Iterable[Question]],
+    *,
+    server: Server | None = None,
+    timeout_s: float | None = None,
 ) -> Iterator[ResponseStore]:
     """Yield the store once every question has its reply in it, or has failed for good.
 
     One run of a stage at a time: who waits for the lock finds the replies of the other in the store.
+
+    Args:
+        stage: whose lock is held.
+        provider: whose endpoints are asked.
+        prices: what a reply costs.
+        questions: makes all questions of the stage, the answered ones too; called up to three times.
+        server: asked instead of the provider's endpoints; started only when something is owed.
+        timeout_s: seconds that a reply may take, where the environment does not say.
 
     Raises:
         ValueError: what is missing, or why questions are left. All replies that came are stored.
@@ -29,6 +61,12 @@ def answered(
     env = environment(root)
     settings = Settings.read(env)
     store = ResponseStore(store_folder(root, env))
+
+    def client() -> ChatClient:
+        asked = [server.start()] if server else accesses(provider, env)
+        breaker = Breaker(settings.patience_s) if settings.patience_s else None
+        return ChatClient(asked, settings.concurrency, breaker, settings.timeout_s or timeout_s)
+
     try:
         with store.lock(stage):
             if os.getppid() != started_by:
@@ -36,14 +74,12 @@ def answered(
             if any(state(question, store).owed for question in questions()):
                 seed(store, root)
             budget = Budget(settings.max_requests, settings.max_usd)
-            ask(
-                questions,
-                store,
-                lambda: ChatClient(accesses(provider, env), settings.concurrency),
-                budget,
-                prices,
-                workers=2 * settings.concurrency,
-            )
+            fault = server.fault if server else lambda: None
+            try:
+                ask(questions, store, client, budget, prices, workers=2 * settings.concurrency, fault=fault)
+            finally:
+                if server:
+                    server.stop()
             yield store
     finally:
         store.close()

@@ -23,6 +23,8 @@ class Question:
     """What is wrong with the text of a reply, None when it can be used."""
     feedback: bool = False
     """Whether a further attempt shows the model its unusable reply and what is wrong with it."""
+    as_it_comes: bool = False
+    """Whether a reply that is cut off or empty is an answer too, as a rollout is."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,10 @@ def state(question: Question, store: ResponseStore) -> State:
             return State(replies, owed=(key, attempt, body))
         replies.append(stored)
         text = reply_text(stored.reply)
-        reason = unusable(stored.reply) or question.judge(text)
+        reason = unusable(stored.reply)
+        if question.as_it_comes and reason not in _PERMANENT:
+            reason = None
+        reason = reason or question.judge(text)
         if reason is None:
             return State(replies, text=text)
         if reason in _PERMANENT:

@@ -21,7 +21,7 @@ import msgspec
 from stages.shared.records import canonical_json
 
 
-class StoredReply(msgspec.Struct, frozen=True):
+class StoredReply(msgspec.Struct, frozen=True, omit_defaults=True):
     """One billed reply, or a refusal to reply: a line of a segment."""
 
     key: str
@@ -30,6 +30,8 @@ class StoredReply(msgspec.Struct, frozen=True):
     """The body that was sent."""
     reply: dict[str, Any]
     """The body that came back, whole: message, reasoning, usage, finish reason."""
+    elapsed_ms: float | None = None
+    """From sending the request to having the reply; None in stores that did not keep it."""
 
 
 log = logging.getLogger("response_store")

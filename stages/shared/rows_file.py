@@ -1,9 +1,9 @@
-"""Read rows from where users keep them: JSONL (plain, gzip, zstd), Parquet, or a folder of either."""
+"""Read rows from where users keep them: JSONL (plain, gzip, zstd), a JSON array, Parquet, or a folder of these."""
 
 import io
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +11,15 @@ import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from stages.shared import hub_folder
+
 SUFFIXES = (".jsonl", ".jsonl.gz", ".jsonl.zst", ".json.gz", ".ndjson", ".parquet")
+METADATA_SUFFIX = ".json"
+"""Of a file of rows where it is named itself or the folder has no other rows; beside rows it tells about them."""
 _PARQUET_BATCH = 256
 _BUFFER_BYTES = 1 << 20
 _decoder = msgspec.json.Decoder()
+_array_decoder = msgspec.json.Decoder(list[msgspec.Raw])
 
 
 @dataclass(frozen=True)
@@ -22,13 +27,16 @@ class SourceRow:
     """One row of a source file, or why it could not be read."""
 
     file: str
-    """Name inside the folder, or of the file itself: never a machine's path."""
+    """Name inside the folder, or of the file itself: never a machine's path. What was fetched from the Hub has the name
+    of its repository before the path there."""
     line: int
-    """1-based line, or row for Parquet."""
+    """1-based line, or row for Parquet and for a JSON array."""
     value: dict[str, Any] | None
     problem: str | None = None
     raw: str = ""
     """The first characters of a line that could not be read."""
+    revision: str | None = None
+    """The commit of the repository, where the file was fetched from the Hub."""
 
 
 def source_files(path: Path) -> list[Path]:
@@ -41,28 +49,48 @@ def source_files(path: Path) -> list[Path]:
         hint = "" if path.is_absolute() else " (in an experiment outside the workspace it must be tracked or absolute)"
         raise ValueError(f"{path}: no such file or folder{hint}")
     if path.is_file():
-        if not path.name.endswith(SUFFIXES):
-            raise ValueError(f"{path}: expected a name that ends in one of {', '.join(SUFFIXES)}")
+        if not path.name.endswith((*SUFFIXES, METADATA_SUFFIX)):
+            raise ValueError(f"{path}: expected a name that ends in one of {', '.join((*SUFFIXES, METADATA_SUFFIX))}")
         return [path]
-    return sorted(file for file in path.rglob("*") if file.is_file() and file.name.endswith(SUFFIXES))
+    files = sorted(file for file in path.rglob("*") if file.is_file() and file.name != hub_folder.NOTE)
+    rows = [file for file in files if file.name.endswith(SUFFIXES)]
+    return rows or [file for file in files if file.name.endswith(METADATA_SUFFIX)]
 
 
 def read_rows(path: Path) -> Iterator[SourceRow]:
     """Yield every row below `path`, in the order of file names and lines. Blank lines are not rows."""
+    fetched = hub_folder.holding(path)
     for file in source_files(path):
-        name = file.name if path.is_file() else file.relative_to(path).as_posix()
-        yield from _read_parquet(file, name) if file.suffix == ".parquet" else _read_jsonl(file, name)
+        name, revision = file.name if path.is_file() else file.relative_to(path).as_posix(), None
+        if fetched:
+            folder, note = fetched
+            name, revision = f"{note.repo}/{file.relative_to(folder).as_posix()}", note.commit
+        for row in _read_parquet(file, name) if file.suffix == ".parquet" else _read_json(file, name):
+            yield replace(row, revision=revision) if revision else row
 
 
-def _read_jsonl(file: Path, name: str) -> Iterator[SourceRow]:
+def _read_json(file: Path, name: str) -> Iterator[SourceRow]:
     line = 0
     with _open(file) as lines:
         try:
-            for line, text in enumerate(lines, start=1):
+            array = file.name.endswith((".json", ".json.gz")) and lines.peek().lstrip().startswith(b"[")
+            for line, text in enumerate(_items(file, lines.read()) if array else lines, start=1):
                 if text.strip():
                     yield _parse_line(name, line, text)
         except OSError as error:
             raise ValueError(f"{file}: line {line + 1}: the file is damaged or cut off: {error}") from None
+
+
+def _items(file: Path, array: bytes) -> Iterator[bytes]:
+    """The text of each item, so that only the row at hand is Python values."""
+    try:
+        yield from map(bytes, _array_decoder.decode(array))
+    except (msgspec.DecodeError, RecursionError):
+        try:
+            values = json.loads(array)  # it may hold NaN, which `_parse_line` reads
+        except (ValueError, RecursionError) as error:
+            raise ValueError(f"{file}: not valid JSON: {error}") from None
+        yield from (json.dumps(value).encode() for value in values)
 
 
 def _open(file: Path) -> io.BufferedReader:

@@ -19,19 +19,25 @@ class Settings:
     """Most requests in flight, of all endpoints together."""
     max_requests: int | None
     max_usd: float | None
+    patience_s: float | None = None
+    """Seconds without one answer, while requests fail, after which a run gives up; None for the client's own."""
+    timeout_s: float | None = None
+    """After which a request without a reply is sent again; None leaves it to the stage."""
 
     @classmethod
     def read(cls, env: Mapping[str, str]) -> "Settings":
-        """From `LLM_CONCURRENCY`, `LLM_MAX_REQUESTS` and `LLM_MAX_USD`.
+        """From `LLM_CONCURRENCY`, `LLM_MAX_REQUESTS`, `LLM_MAX_USD`, `LLM_PATIENCE_S` and `LLM_TIMEOUT_S`.
 
         Raises:
             ValueError: a variable that is no positive number.
         """
-        requests = _number(env, "LLM_MAX_REQUESTS")
+        requests = number(env, "LLM_MAX_REQUESTS")
         return cls(
-            concurrency=max(1, int(_number(env, "LLM_CONCURRENCY") or _CONCURRENCY)),
+            concurrency=max(1, int(number(env, "LLM_CONCURRENCY") or _CONCURRENCY)),
             max_requests=None if requests is None else int(requests),
-            max_usd=_number(env, "LLM_MAX_USD"),
+            max_usd=number(env, "LLM_MAX_USD"),
+            patience_s=number(env, "LLM_PATIENCE_S") or None,
+            timeout_s=number(env, "LLM_TIMEOUT_S") or None,
         )
 
 
@@ -51,7 +57,12 @@ def store_folder(root: Path, env: Mapping[str, str]) -> Path:
     return root / Path(env.get("RESPONSE_STORE") or ".responses").expanduser()
 
 
-def _number(env: Mapping[str, str], name: str) -> float | None:
+def number(env: Mapping[str, str], name: str) -> float | None:
+    """A variable as a number, None where it is not set.
+
+    Raises:
+        ValueError: it is no number of 0 or more.
+    """
     text = env.get(name, "").strip()
     if not text:
         return None

@@ -30,7 +30,8 @@ def send(
 
     kept: list[Any] = []
 
-    async def keep(reply: dict[str, Any]) -> None:
+    async def keep(reply: dict[str, Any], elapsed_ms: float) -> None:
+        assert 0.0 < elapsed_ms < 60_000.0
         kept.append(reply)
 
     async def run() -> tuple[list[Any], ChatClient]:

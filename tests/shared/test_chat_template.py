@@ -121,6 +121,13 @@ def test_the_file_comes_before_the_config(tmp_path: Path) -> None:
     assert ChatTemplate(folder(tmp_path / "tokenizer", "file", chat_template="config")).render([]) == "file"
 
 
+def test_a_file_alone_has_empty_special_tokens(tmp_path: Path) -> None:
+    file = tmp_path / "some.jinja"
+    file.write_text("{{ bos_token + messages[0].content + eos_token }}{{ pad_token is defined }}")
+
+    assert ChatTemplate(file).render([PLAIN]) == "Done.True"
+
+
 @pytest.mark.parametrize(
     ("template", "why"),
     [
@@ -156,3 +163,11 @@ def test_what_is_wrong_with_a_folder_is_said(tmp_path: Path) -> None:
     config.write_text("[]")
     with pytest.raises(ValueError, match=rf"^{config}: expected a JSON object$"):
         ChatTemplate(tmp_path)
+    config.write_text("{}")
+    file = tmp_path / "chat_template.jinja"
+    with pytest.raises(ValueError, match=rf"^{file}: no such file: expected a chat template$"):
+        ChatTemplate(file)
+    file.write_bytes(b"\xff")
+    for path in (file, tmp_path):
+        with pytest.raises(ValueError, match=rf"^{file}: expected UTF-8: invalid start byte at byte 0$"):
+            ChatTemplate(path)

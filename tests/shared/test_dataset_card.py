@@ -1,50 +1,59 @@
-import re
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from stages.shared.dataset import SplitWriter
-from stages.shared.dataset_card import card, cell, counts_table, knobs_table, lengths_text, markdown_table, rewards_text
-from stages.shared.length_stats import length_stats
+from stages.shared.dataset_card import Card, loading_text, source_datasets, write_card
 from stages.shared.published import schema
+from stages.shared.svg_picture import Bars, Histogram
+from tests.hub_card_rules import problems
 
 SCHEMA = schema(
     "reasoning_content",
     reasoning=True,
     more=[("ok", pa.bool_()), ("flags", pa.list_(pa.string())), ("uuids", pa.list_(pa.int64()))],
 )
-HOSTILE = "a|b\n# c <script>alert(1)</script> [x](javascript:1) `d` \\| e"
+CARD = Card(
+    title="Kernels: a title",
+    summary="A row is a rollout.",
+    schema=SCHEMA,
+    splits=[],
+    licenses=Counter({("MIT",): 1, ("Apache-2.0",): 1}),
+    sources=[("a.jsonl", None)],
+    panels=[Histogram("Rewards", [1.0, 2.0], marks={"mark": 1.5}), Bars("a|b", {"train": 2})],
+    sections={
+        "A row": "Columns.",
+        "How to use": "So.",
+        "Statistics": "Two.",
+        "Licences": "MIT.",
+        "Limitations": "All.",
+    },
+)
 
 
-def write(folder: Path, *, licenses: set[str], rows: int = 2) -> str:
+def write(folder: Path, rows: int = 2, **other: Any) -> tuple[dict[str, Any], str]:
+    """Write a dataset and its card; returns the YAML and what follows it."""
     splits = []
     if rows:
         writer = SplitWriter(folder, "train", rows, SCHEMA)
         for i in range(rows):
             writer.write({"example_id": i})
         splits.append(writer.close())
-    text = card(
-        "Kernels: a title",
-        "A row is a rollout.",
-        folder,
-        SCHEMA,
-        splits=splits,
-        licenses=licenses,
-        sections={"Rows": "Two.", "Licences": "MIT."},
-    )
-    (folder / "README.md").write_text(text)
-    return text
+    write_card(folder, replace(CARD, splits=splits, **other))
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert problems(text) == ([], [])
+    _, front, body = text.split("---\n", 2)
+    return yaml.safe_load(front), body
 
 
 def test_the_card_of_a_small_dataset(tmp_path: Path) -> None:
-    text = write(tmp_path, licenses={"MIT", "Apache-2.0"})
+    meta, body = write(tmp_path)
 
-    _, front, body = text.split("---\n", 2)
-    meta = yaml.safe_load(front)
     features = meta["dataset_info"].pop("features")
     (file,) = (tmp_path / "data").iterdir()
     size = meta["dataset_info"]["dataset_size"]
@@ -52,9 +61,10 @@ def test_the_card_of_a_small_dataset(tmp_path: Path) -> None:
         "language": ["en"],
         "license": ["apache-2.0", "mit"],
         "pretty_name": "Kernels: a title",
+        "annotations_creators": ["machine-generated"],
         "size_categories": ["n<1K"],
         "source_datasets": ["original"],
-        "tags": ["triton", "pytorch", "gpu-kernels", "code"],
+        "tags": ["triton", "pytorch", "gpu-kernels", "code", "synthetic"],
         "task_categories": ["text-generation"],
         "configs": [
             {"config_name": "default", "default": True, "data_files": [{"split": "train", "path": "data/train-*"}]}
@@ -67,42 +77,66 @@ def test_the_card_of_a_small_dataset(tmp_path: Path) -> None:
         },
     }
     assert [feature["name"] for feature in features] == SCHEMA.names
-    assert body == "\n# Kernels: a title\n\nA row is a rollout.\n\n## Rows\n\nTwo.\n\n## Licences\n\nMIT.\n"
+    assert body == (
+        "\n# Kernels: a title\n\nA row is a rollout.\n\n## A row\n\nColumns.\n\n## How to use\n\nSo.\n\n"
+        "## Statistics\n\n![Rewards: from 1 to 2, mark; a\\|b: train 2](assets/statistics.svg)\n\nTwo.\n\n"
+        "## Licences\n\nMIT.\n\n## Limitations\n\nAll.\n"
+    )
+    picture = (tmp_path / "assets" / "statistics.svg").read_text(encoding="utf-8")
+    assert '<title id="description">Kernels: a title. Rewards: from 1 to 2, mark; a|b: train 2</title>' in picture
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "assets", "data"]
 
 
-def test_the_features_of_the_card_are_the_columns_of_the_files(tmp_path: Path) -> None:
+def test_datasets_and_the_hub_client_read_the_card(tmp_path: Path) -> None:
+    """The features are the columns of the files, and neither the picture nor the licences are taken for data."""
     from datasets import Features, load_dataset  # noqa: PLC0415  # takes seconds
     from huggingface_hub import DatasetCard, DatasetCardData  # noqa: PLC0415
 
-    write(tmp_path, licenses={"mit"})
+    write(tmp_path, licenses=Counter({("Own",): 2}))
 
     loaded = DatasetCard.load(tmp_path / "README.md")
     assert isinstance(loaded.data, DatasetCardData)
-    features = Features._from_yaml_list(loaded.data.get("dataset_info")["features"])  # noqa: SLF001  # what datasets itself reads cards with
+    assert loaded.data.license == ["other"]
+    listed = loaded.data.get("dataset_info")["features"]
+    features = Features._from_yaml_list(listed)  # noqa: SLF001  # what datasets itself reads cards with
     assert features.arrow_schema.remove_metadata() == SCHEMA
     dataset = load_dataset(str(tmp_path), cache_dir=str(tmp_path / "cache"))
     assert dataset["train"].features == features
     assert dataset["train"]["example_id"][:] == [0, 1]
 
 
-@pytest.mark.parametrize("licenses", [set(), {"MIT", "BSD"}, {"Custom"}])
-def test_a_licence_that_the_hub_does_not_know_is_told_per_row(tmp_path: Path, licenses: set[str]) -> None:
-    meta = yaml.safe_load(write(tmp_path, licenses=licenses).split("---\n")[1])
+def test_a_licence_that_the_hub_does_not_list_is_told_in_a_file(tmp_path: Path) -> None:
+    meta, _ = write(tmp_path, licenses=Counter({("MIT",): 1, ("Mine",): 1, (): 1}))
 
-    given = {name: value for name, value in meta.items() if name.startswith("license")}
-    assert given == {"license": "other", "license_name": "per-row", "license_link": "README.md"}
+    assert {name: value for name, value in meta.items() if name.startswith("license")} == {
+        "license": ["mit", "other", "unknown"],
+        "license_name": "per-row",
+        "license_link": "LICENSE.md",
+    }
+    assert (tmp_path / "LICENSE.md").read_text(encoding="utf-8") == "# Licences of the rows\n\nMIT.\n"
 
 
 def test_a_dataset_without_rows_says_so_and_offers_no_files(tmp_path: Path) -> None:
-    text = write(tmp_path, licenses=set(), rows=0)
+    meta, body = write(tmp_path, rows=0, licenses=Counter(), sources=[])
 
-    assert "\nA row is a rollout.\n\nThis version has no rows.\n" in text
-    assert {"configs", "dataset_info"} & set(yaml.safe_load(text.split("---\n")[1])) == set()
+    assert body == (
+        "\n# Kernels: a title\n\nA row is a rollout.\n\nThis version has no rows.\n\n## A row\n\nColumns.\n\n"
+        "## Limitations\n\nAll.\n"
+    )
+    assert {"configs", "dataset_info", "license"} & meta.keys() == set()
+    assert [file.name for file in tmp_path.iterdir()] == ["README.md"]
 
 
 @pytest.mark.parametrize(
     ("rows", "size"),
-    [(999, "n<1K"), (1000, "1K<n<10K"), (10_000, "10K<n<100K"), (100_000, "100K<n<1M"), (1_000_000, "n>1M")],
+    [
+        (999, "n<1K"),
+        (1000, "1K<n<10K"),
+        (10_000, "10K<n<100K"),
+        (100_000, "100K<n<1M"),
+        (1_000_000, "1M<n<10M"),
+        (10_000_000, "10M<n<100M"),
+    ],
 )
 def test_the_size_category_is_the_number_of_rows(tmp_path: Path, rows: int, size: str) -> None:
     (tmp_path / "data").mkdir()
@@ -110,53 +144,21 @@ def test_the_size_category_is_the_number_of_rows(tmp_path: Path, rows: int, size
         {"name": "train", "num_bytes": 0, "num_examples": rows - 1},
         {"name": "b", "num_bytes": 0, "num_examples": 1},
     ]
-    text = card("T", "S", tmp_path, SCHEMA, splits=splits, licenses=[], sections={})
+    write_card(tmp_path, replace(CARD, splits=splits))
 
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    assert problems(text) == ([], [])
     assert yaml.safe_load(text.split("---\n")[1])["size_categories"] == [size]
 
 
-def test_a_table_of_values() -> None:
-    rows = [("a", 1234567), ("b", 0.12345), ("c", 1234.5), ("d", True), ("e", None), ("f", ["x", 1])]
+def test_sources_on_the_hub_are_known_by_their_revision() -> None:
+    hub = [("GPUMODE/KernelBook/data/a.parquet", "f" * 40), ("GPUMODE/KernelBook/data/b.parquet", "f" * 40)]
 
-    assert markdown_table(["name", "value"], rows).splitlines() == [
-        "| name | value |",
-        "| --- | --- |",
-        "| a | 1,234,567 |",
-        "| b | 0.1235 |",
-        "| c | 1,234 |",
-        "| d | yes |",
-        "| e | none |",
-        "| f | \\['x', 1\\] |",
-    ]
-    assert counts_table("reason", {"gate": 1200}) == "| reason | n |\n| --- | --- |\n| gate | 1,200 |"
+    assert source_datasets([]) == source_datasets([("data/a.jsonl", None)]) == ["original"]
+    assert source_datasets(hub) == ["GPUMODE/KernelBook"]
+    assert source_datasets([*hub, ("a.jsonl", None), ("x/y", "0" * 40)]) == ["GPUMODE/KernelBook", "x/y", "original"]
 
 
-@given(st.text() | st.just(HOSTILE))
-@settings(deadline=None)
-def test_no_text_breaks_out_of_its_cell(text: str) -> None:
-    shown = cell(text)
-
-    assert len(shown.splitlines()) <= 1
-    assert re.search(r"(?<!\\)(?:\\\\)*[|<>`\[\]]", shown) is None
-    assert re.sub(r"\\(.)", r"\1", shown) == " ".join(text.split())
-
-
-def test_only_the_name_of_an_absolute_path_is_told() -> None:
-    text = knobs_table({"ingest": {"base": "/home/someone/rollouts", "limit": None}, "split": {"pins": "data/none"}})
-
-    assert text.splitlines()[2:] == [
-        "| ingest.base | rollouts |",
-        "| ingest.limit | none |",
-        "| split.pins | data/none |",
-    ]
-
-
-def test_rewards_and_lengths_in_words() -> None:
-    assert rewards_text([]) == lengths_text(length_stats([])) == "None."
-    assert rewards_text([1.0, 2.0, 0.9]) == "From 0.900 to 2.000, 1.300 on average, as their source gave them."
-    lines = lengths_text(length_stats([1500, 3000])).splitlines()
-    assert lines[:4] == ["| percentile | tokens |", "| --- | --- |", "| 50 | 1,500 |", "| 75 | 3,000 |"]
-    assert lines[-1] == (
-        "4,500 tokens in all, counted through the chat template. `seq_len` 3,072 holds 99 % of the rows whole. "
-        "`seq_len` 3,072 holds 99.5 % of the rows whole. `seq_len` 3,072 holds 100 % of the rows whole."
-    )
+def test_the_example_names_the_folder_but_no_path_of_the_machine() -> None:
+    assert 'load("data/datasets/a")' in loading_text(Path("data/datasets/a"), "load({path})")
+    assert 'load("a")' in loading_text(Path("/home/someone/a"), "load({path})")

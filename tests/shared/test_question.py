@@ -78,6 +78,20 @@ def test_a_row_is_unusable_after_four_replies_and_refused_after_one(tmp_path: Pa
     assert state(refused, store).failure == "refusal"
 
 
+@pytest.mark.parametrize("reply", [completion("half", "length"), completion(""), completion(None, "length")])
+def test_a_question_may_take_its_reply_as_it_comes(tmp_path: Path, reply: dict[str, Any]) -> None:
+    """But not a refusal, and not what its own judge refuses."""
+    store = ResponseStore(tmp_path)
+    taken = Question(BODY, [0], lambda _: None, as_it_comes=True)
+    filtered = Question(BODY, [1], lambda _: None, as_it_comes=True)
+    answered(taken, store, reply)
+    answered(filtered, store, completion("half", "content_filter"))
+
+    assert state(taken, store).text == reply_text(reply)
+    assert state(filtered, store).failure == "content_filter"
+    assert state(Question(BODY, [0], judge, as_it_comes=True), store).owed
+
+
 def test_feedback_and_more_room_are_kept_together(tmp_path: Path) -> None:
     question = Question(BODY, [0], judge, feedback=True)
     bodies = answered(

@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from stages.shared.response_store import ResponseStore, StoredReply, request_key
@@ -42,6 +43,20 @@ def test_a_key_depends_on_body_sample_and_attempt_and_on_nothing_else() -> None:
         request_key(body, [0, 1], 1),
     ]
     assert len({key, *others}) == 4
+
+
+def test_how_long_a_reply_took_is_kept_where_it_is_known(tmp_path: Path) -> None:
+    """A line of a store that did not keep it stays the same bytes."""
+    old = b'{"key":"a","attempt":0,"request":{},"reply":{}}\n'
+    (tmp_path / "0.jsonl").write_bytes(old)
+    store = ResponseStore(tmp_path)
+    add(store, StoredReply("b", 0, {}, {}, 12.5))
+
+    first, second = store.get("a"), store.get("b")
+    assert first == StoredReply("a", 0, {}, {})
+    assert msgspec.json.encode(first) + b"\n" == old
+    assert second is not None
+    assert second.elapsed_ms == 12.5
 
 
 def test_a_reply_that_is_cut_off_at_any_byte_is_owed_and_all_others_are_found(tmp_path: Path) -> None:

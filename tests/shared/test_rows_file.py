@@ -41,6 +41,47 @@ def test_lines_are_read_plain_and_compressed(tmp_path: Path, name: str, data: by
     assert list(read_rows(tmp_path / name)) == [SourceRow(name, 1, ROWS[0]), SourceRow(name, 2, ROWS[1])]
 
 
+@pytest.mark.parametrize("name", ["rows.json", "rows.json.gz"])
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_json_array_is_read_as_rows(tmp_path: Path, name: str, indent: int | None) -> None:
+    """Also one that Python wrote, with a NaN; what is no object in it says why."""
+    text = json.dumps([*ROWS, {"reward": float("nan"), "name": "\ud800"}, 3, {"reward": float("-inf")}], indent=indent)
+    data = f"\n {text}\n".encode()
+    (tmp_path / name).write_bytes(gzip.compress(data) if name.endswith(".gz") else data)
+
+    first, second, broken, number, last = read_rows(tmp_path / name)
+
+    assert [first, second] == [SourceRow(name, 1, ROWS[0]), SourceRow(name, 2, ROWS[1])]
+    assert (broken.line, broken.value, str(broken.problem)[:38]) == (3, None, "not valid JSON: 'utf-8' codec can't en")
+    assert number == SourceRow(name, 4, None, "expected a JSON object", "3")
+    assert last == SourceRow(name, 5, {"reward": float("-inf")})
+
+
+def test_a_json_file_without_an_array_is_read_line_by_line(tmp_path: Path) -> None:
+    (tmp_path / "rows.json").write_bytes(LINES)
+    (tmp_path / "empty.json").touch()
+    assert list(read_rows(tmp_path / "rows.json")) == [
+        SourceRow("rows.json", 1, ROWS[0]),
+        SourceRow("rows.json", 2, ROWS[1]),
+    ]
+    assert list(read_rows(tmp_path / "empty.json")) == []
+
+
+@pytest.mark.parametrize("data", [b'[{"n": 1}, {"n"', b"[1] 2", b"[" * 100_000])
+def test_a_json_array_that_is_cut_off_or_broken_is_an_error(tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "rows.json").write_bytes(data)
+    with pytest.raises(ValueError, match=r"/rows\.json: not valid JSON: "):
+        list(read_rows(tmp_path / "rows.json"))
+
+
+def test_json_beside_rows_tells_about_them_and_alone_is_rows(tmp_path: Path) -> None:
+    """As the settings of a run in a folder of verifiers, and the only file of a dataset."""
+    (tmp_path / "metadata.json").write_text('{"model": "glm"}')
+    assert [row.value for row in read_rows(tmp_path)] == [{"model": "glm"}]
+    (tmp_path / "results.jsonl").write_bytes(LINES)
+    assert [row.value for row in read_rows(tmp_path)] == ROWS
+
+
 def test_parquet_rows_are_numbered_from_one(tmp_path: Path) -> None:
     pq.write_table(pa.Table.from_pylist(ROWS), tmp_path / "rows.parquet")
     assert list(read_rows(tmp_path)) == [

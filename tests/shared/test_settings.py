@@ -6,13 +6,16 @@ from stages.shared.settings import Settings, environment, project_root, store_fo
 
 
 def test_limits_are_read_and_empty_ones_are_none() -> None:
-    found = Settings.read({"LLM_CONCURRENCY": "8", "LLM_MAX_REQUESTS": " 100 ", "LLM_MAX_USD": "2.5"})
+    limits = {"LLM_CONCURRENCY": "8", "LLM_MAX_REQUESTS": " 100 ", "LLM_MAX_USD": "2.5"}
+    found = Settings.read(limits | {"LLM_PATIENCE_S": "60", "LLM_TIMEOUT_S": "1800"})
 
-    assert found == Settings(concurrency=8, max_requests=100, max_usd=2.5)
+    assert found == Settings(concurrency=8, max_requests=100, max_usd=2.5, patience_s=60.0, timeout_s=1800.0)
     assert Settings.read({}) == Settings.read({"LLM_CONCURRENCY": "", "LLM_MAX_USD": " "}) == Settings(64, None, None)
 
 
-@pytest.mark.parametrize("name", ["LLM_CONCURRENCY", "LLM_MAX_REQUESTS", "LLM_MAX_USD"])
+@pytest.mark.parametrize(
+    "name", ["LLM_CONCURRENCY", "LLM_MAX_REQUESTS", "LLM_MAX_USD", "LLM_PATIENCE_S", "LLM_TIMEOUT_S"]
+)
 @pytest.mark.parametrize("text", ["many", "-1", "nan", "inf"])
 def test_a_limit_that_is_no_number_is_named(name: str, text: str) -> None:
     with pytest.raises(ValueError, match=f"{name}: expected a number of 0 or more, got '{text}'"):

@@ -5,9 +5,11 @@ from typing import Any
 import pytest
 import yaml
 
-from stages.build import SHOWN_SECTIONS, run
+from stages.build import run
 from stages.shared.completion import CompletionParams
+from tests.hub_card_rules import problems
 from tests.stages import tables
+from tests.stages.card_inputs import card_inputs, example, sections
 from tests.stages.conftest import Load
 from tests.stages.features import features, rollout_columns, rollout_row
 
@@ -25,6 +27,7 @@ RECORDS = [
     tables.record("c", module_id="m1", licenses=["MIT", "x|<b>"]),
     tables.record("d", module_id="m2", reward=0.1),
 ]
+FLAGS = {"b": ["no_launch"], "c": ["no_launch", "torch_fallback"], "d": ["crash"]}
 LOW, DROPPED = {"all": None, "best": "not_unique", "best-short": "not_unique"}, "low_reward"
 BEST = {"all": None, "best": None, "best-short": None}
 
@@ -33,14 +36,16 @@ BEST = {"all": None, "best": None, "best-short": None}
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
     """Rows a (train), b (validation), c (only in `all`) and d (dropped)."""
     monkeypatch.chdir(tmp_path)
-    sections: dict[str, Any] = {name: {"knob": 1} for name in SHOWN_SECTIONS}
-    Path("params.yaml").write_text(yaml.safe_dump(sections | {"decontaminate": {"benchmarks": "/home/me/bench"}}))
     modules = {"a": "m1", "b": "m2", "c": "m1", "d": "m2"}
     fates: dict[str, tables.Row] = {"a": BEST, "b": BEST, "c": LOW, "d": dict.fromkeys(tables.VARIANTS.root, DROPPED)}
     sides = {"m1": ("g1", "train"), "m2": ("g2", "validation")}
-    return tables.write(
+    written = tables.write(
         tmp_path,
         records=RECORDS,
+        verdicts=[
+            {"row_id": row_id, "verdict": "wrong" if row_id == "c" else "unknown", "flags": FLAGS.get(row_id, [])}
+            for row_id in "abcd"
+        ],
         selection=[
             {"row_id": row_id, "group_id": sides[module][0], "split": sides[module][1], **fates[row_id]}
             for row_id, module in modules.items()
@@ -57,6 +62,7 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, Path]:
             {"module_id": m, "module_name": f"n{m}", "code_hash": f"c{m}", "cluster_id": f"k{m}"} for m in ("m1", "m2")
         ],
     )
+    return written | card_inputs(tmp_path, len(RECORDS), decontaminate={"benchmarks": "/home/me/bench"})
 
 
 def build(files: dict[str, Path], variant: str, key: CompletionParams = KEY) -> tuple[Path, Any]:
@@ -117,12 +123,14 @@ def test_a_dataset_without_reasoning_has_the_answer_alone(files: dict[str, Path]
 def test_the_reasoning_stands_under_the_key_of_the_knob(
     files: dict[str, Path], key: str, messages: list[tables.Row]
 ) -> None:
+    card_inputs(Path(), len(RECORDS), completion={"reasoning_key": key})
     folder, _ = build(files, "best", CompletionParams(reasoning_key=key))
 
     rows = [row for split in ("train", "validation") for row in tables.rows(*(folder / "data").glob(f"{split}-*"))]
     assert [row["completion"] for row in rows] == [
         [{"role": "assistant", "content": RECORDS[0]["content"]} | message] for message in messages
     ]
+    assert f"`{'<think>' if key == 'inline' else key}`" in sections(folder)["A row"]
 
 
 def test_equal_inputs_give_equal_bytes(files: dict[str, Path]) -> None:
@@ -174,19 +182,91 @@ def test_a_trait_in_two_splits_stops_every_dataset(files: dict[str, Path], varia
 
 
 def test_the_card_tells_the_way_of_the_rows_and_no_path_of_the_machine(files: dict[str, Path]) -> None:
+    folder, _ = build(files, "best")
+
+    told = sections(folder)
+    assert list(told) == [
+        *("A row", "How to use", "How it was made", "Funnel", "Statistics", "Licences", "Limitations", "Sources"),
+        "Parameters",
+    ]
+    assert [line.split(" | ")[0::4] for line in told["Funnel"].splitlines()[2:]] == [
+        ["| rollouts of the source", "5 |"],
+        ["| rejected", "4 |"],
+        ["| low_reward", "3 |"],
+        ["| not_unique", "2 |"],
+        ["| in this dataset", "2 |"],
+    ]
+    assert "(8 problems) from `bench`" in told["How it was made"]
+    assert "| decontaminate.benchmarks | bench |" in told["Parameters"]
+    text = (folder / "README.md").read_text(encoding="utf-8")
+    assert "/home/me" not in text
+    assert str(folder.parent) not in text
+
+
+def test_the_card_has_the_numbers_of_its_rows_alone(files: dict[str, Path]) -> None:
+    folder, _ = build(files, "all")
+
+    told = sections(folder)
+    numbers = dict(part.strip("\n").split("\n\n", 1) for part in told["Statistics"].split("### ")[1:])
+    assert numbers["Rewards"] == "From 0.900 to 1.000, 0.967 on average, median 1.000."
+    assert numbers["Lengths"].startswith("303 tokens through the chat template, 101 a row on average.")
+    assert "| low, by static | 3 |" in numbers["Difficulty"]
+    assert re.findall(r"^\| (\w+) \| (\d+) \|$", numbers["Verification"], re.MULTILINE) == [
+        ("unknown", "2"),
+        ("wrong", "1"),
+        ("no_launch", "2"),
+        ("torch_fallback", "1"),
+    ]
+    assert "| train | 2 |\n| validation | 1 |" in numbers["Splits"]
+    assert re.findall(r"^\| (.*) \| (\d+) \| [a-z ]+ \|$", told["Licences"], re.MULTILINE) == [
+        ("MIT", "2"),
+        ("none named", "1"),
+        (r"x\|\<b\>", "1"),
+    ]
+    assert told["Sources"].splitlines()[2:] == ["| rollouts.jsonl |  | 3 |"]
+
+
+def test_the_card_says_what_its_rows_are_not(files: dict[str, Path]) -> None:
+    reasoned, alone = build(files, "all")[0], build(files, "best-short")[0]
+
+    limits = sections(reasoned)["Limitations"]
+    for line in (
+        "No answer was run: that an answer is right is known from its reward alone.",
+        "Wrong by their verdict, and here all the same: 1 row.",
+        "Flagged by `verify`, and here all the same: 2 rows.",
+        "Without reasoning, which their source does not have: 1 row of 3.",
+        "No licence is named for 1 row.",
+    ):
+        assert f"- {line}" in limits.splitlines()
+    assert "Without reasoning" not in sections(alone)["Limitations"]
+    assert "Wrong by their verdict" not in sections(alone)["Limitations"]
+
+
+def test_the_hub_accepts_the_card_and_its_files(files: dict[str, Path]) -> None:
+    """Licences that the Hub does not list have a file, and the rows of a fetched folder name their dataset."""
+    fetched = [row | {"source": "a/b/data/x.parquet", "source_revision": "f" * 40} for row in RECORDS]
+    files |= tables.write(files["records"].parent, records=fetched)
     folder, _ = build(files, "all")
 
     text = (folder / "README.md").read_text(encoding="utf-8")
-    sections = dict(part.split("\n\n", 1) for part in text.split("\n## ")[1:])
-    rows = ["rows_in | 4", "kept | 3", "dropped_low_reward | 1", "train | 2", "validation | 1"]
-    assert sections["Rows"].strip() == "\n".join(["| rows | n |", "| --- | --- |", *(f"| {row} |" for row in rows)])
-    assert sections["Rewards"].strip() == "From 0.900 to 1.000, 0.967 on average, as their source gave them."
-    assert "| low, static | 3 |" in sections["Difficulty"]
-    assert re.findall(r"^\| (.*) \| (\d+) \|$", sections["Licences"], re.MULTILINE) == [
-        ("MIT", "2"),
-        ("unknown", "1"),
-        (r"x\|\<b\>", "1"),
-    ]
-    assert "| rollouts.jsonl | 3 |" in sections["Sources"]
-    assert "| decontaminate.benchmarks | bench |" in sections["Parameters"]
-    assert "/home/me" not in text
+    assert problems(text) == ([], [])
+    meta = yaml.safe_load(text.split("---\n")[1])
+    assert meta["license"] == ["mit", "other", "unknown"]
+    assert meta["source_datasets"] == ["a/b"]
+    assert sorted(path.name for path in folder.iterdir()) == ["LICENSE.md", "README.md", "assets", "data"]
+    assert re.findall(r"!\[.*\]\((.*)\)", text) == ["assets/statistics.svg"]
+    assert "seq_len 1,024 holds all" in (folder / "assets" / "statistics.svg").read_text(encoding="utf-8")
+
+
+def test_the_example_of_the_card_runs(files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, _ = build(files, "best")
+
+    loaded = example(folder, monkeypatch)["dataset"]
+    assert {name: split.num_rows for name, split in loaded.items()} == {"train": 1, "validation": 1}
+
+
+def test_verdicts_of_other_records_are_refused(files: dict[str, Path]) -> None:
+    files |= tables.write(files["records"].parent, verdicts=[{"row_id": "z"}])
+
+    with pytest.raises(AssertionError, match="records and verdicts: the keys differ"):
+        build(files, "all")

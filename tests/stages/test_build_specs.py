@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 import yaml
 
-from stages.build_specs import run, source_rows
+from stages.build_specs import run, source_account, source_rows
+from tests.hub_card_rules import problems
 from tests.stages import tables
+from tests.stages.card_inputs import card_inputs, example, sections
 from tests.stages.conftest import Load
 from tests.stages.features import PROVENANCE, features
 
@@ -33,10 +35,16 @@ MODULE = {
 }
 
 
+@pytest.fixture(autouse=True)
+def in_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The params file is read where a stage runs."""
+    monkeypatch.chdir(tmp_path)
+
+
 def inputs(folder: Path, modules: list[tables.Row], prompts: list[str | None]) -> dict[str, Path]:
     """Modules of which the last stands in a benchmark, each a group of its own."""
     ids = [module["module_id"] for module in modules]
-    return tables.write(
+    written = tables.write(
         folder,
         modules=modules,
         specs=[{"module_id": i, "prompt": text, "writer": "template"} for i, text in zip(ids, prompts, strict=True)],
@@ -44,6 +52,7 @@ def inputs(folder: Path, modules: list[tables.Row], prompts: list[str | None]) -
         splits=[{"group_id": i, "split": "validation" if i == "m3" else "train"} for i in ids],
         contamination=[{"module_id": i, "contaminated": i == ids[-1]} for i in ids],
     )
+    return written | card_inputs(folder, sum(module["n_rows"] for module in modules), "ingest_modules")
 
 
 def test_a_merged_module_gives_its_source_rows_back_each_with_its_own_provenance() -> None:
@@ -99,9 +108,34 @@ def test_every_source_row_with_a_specification_is_published_and_loads_offline(
         "split": {"train": 3, "validation": 1},
         "writer": {"template": 4},
     }
-    text = (tmp_path / "tasks" / "README.md").read_text(encoding="utf-8")
-    assert "| MIT | 2 |\n| unknown | 2 |" in text
-    assert "| dropped_no_spec | 1 |" in text
+    told = sections(tmp_path / "tasks")
+    assert "| MIT | 2 | permissive |\n| none named | 2 | to be read |" in told["Licences"]
+    assert [line.split(" | ")[0::4] for line in told["Funnel"].splitlines()[2:]] == [
+        ["| rows of the source", "6 |"],
+        ["| rejected", "5 |"],
+        ["| no_spec", "4 |"],
+        ["| in this dataset", "4 |"],
+    ]
+    assert told["Statistics"].split("\n\n")[1] == "10 characters on average."
+    assert "| template | 4 |" in told["Statistics"]
+    assert problems((tmp_path / "tasks" / "README.md").read_text(encoding="utf-8")) == ([], [])
+
+
+def test_the_example_of_the_card_keeps_the_rows_to_train_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    modules = [MODULE | {"module_id": name, "uuids": [i], "n_rows": 1, "extra": None} for i, name in enumerate("xyz")]
+    run(**inputs(tmp_path, modules, ["Write X.", "Write Y.", "Write Z."]), dataset=tmp_path / "tasks")
+
+    assert example(tmp_path / "tasks", monkeypatch)["trainable"]["prompt"] == ["Write X.", "Write Y."]
+
+
+def test_further_rollouts_of_a_module_are_accounted_for() -> None:
+    """Where the distinct modules of rollouts are taken, a module has one row."""
+    assert source_account({"rows_in": 10, "kept": 3, "dropped_rejected": 2, "dropped_same_module": 5}, 3) == {
+        "rows_in": 10,
+        "kept": 3,
+        "dropped_rejected": 2,
+        "dropped_same_module": 5,
+    }
 
 
 @pytest.mark.parametrize("modules", [[], [MODULE]])

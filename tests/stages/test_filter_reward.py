@@ -1,12 +1,16 @@
 import math
 from pathlib import Path
+from typing import get_args
 
 import pytest
+import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.filter_reward import Params, drop_reason, run
 from stages.shared.accounting import account
+from stages.shared.kernels.flags import Flag
+from stages.shared.stage import read_section
 from tests.stages import tables
 
 LENIENT = Params(cutoff=0.85, drop_flags=[], require_verdict="none")
@@ -153,10 +157,29 @@ def test_a_wrong_knob_is_named(tmp_path: Path, knobs: tables.Row, message: str) 
     assert tables.knob_message(tmp_path, "filter_reward", Params, LENIENT.model_dump() | knobs) == message
 
 
+@pytest.mark.parametrize("flag", get_args(Flag))
+def test_every_flag_can_drop_rows_under_its_name(tmp_path: Path, flag: str) -> None:
+    knobs = LENIENT.model_dump() | {"drop_flags": [flag]}
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"filter_reward": knobs}))
+    params = read_section("filter_reward", Params, tmp_path / "params.yaml")
+
+    assert drop_reason(GOOD | {"flags": ["no_kernel", flag]}, params) == f"flag_{flag}"
+    assert drop_reason(GOOD, params) is None
+
+
 def test_a_flag_outside_the_vocabulary_is_refused(tmp_path: Path) -> None:
     knobs = LENIENT.model_dump() | {"drop_flags": ["crash", "slow"]}
+    *most, last = (repr(flag) for flag in get_args(Flag))
 
     message = tables.knob_message(tmp_path, "filter_reward", Params, knobs)
 
-    assert message.startswith("filter_reward.drop_flags.1: Input should be 'unparsed', 'no_entry_point', ")
-    assert message.endswith(" (got 'slow')")
+    assert message == f"filter_reward.drop_flags.1: Input should be {', '.join(most)} or {last} (got 'slow')"
+
+
+def test_the_flags_are_those_of_the_design() -> None:
+    assert get_args(Flag) == (
+        *("unparsed", "no_entry_point", "no_kernel", "no_launch", "decoy_launch", "torch_fallback"),
+        *("exception_fallback", "in_place_input", "cached_output", "uninitialised_memory", "zero_reference"),
+        *("constant_reference", "training_only_kernel", "shape_specialised", "shape_rank", "patched_checker"),
+        *("forged_exit", "crash", "timeout"),
+    )

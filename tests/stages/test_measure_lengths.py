@@ -109,6 +109,7 @@ def test_counts_are_those_of_transformers(tmp_path: Path) -> None:
         (template("(message.reasoning_content or '') * 2"), "doubled_reasoning"),
         (template("message.reasoning_content", "''"), "missing_answer"),
         (template("message.reasoning_content", "message.content + message.content"), "doubled_answer"),
+        (template("'<think></think><think>' + (message.reasoning_content or '') + '</think>'"), "empty_thought"),
         (template("message.reasoning_content", "message.content[:9]"), "missing_answer"),
         (template("''").replace("message.content }}{%- endif", "messages | length }}{%- endif"), "prompt_changes"),
     ],

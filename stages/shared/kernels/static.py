@@ -5,8 +5,10 @@ from collections.abc import Collection
 from dataclasses import dataclass, field
 
 from stages.shared import reachable
+from stages.shared.kernels import cheats
+from stages.shared.kernels.failures import explain
 from stages.shared.kernels.in_place import modified_inputs
-from stages.shared.syntax import parse
+from stages.shared.syntax import last_name, parse
 from stages.shared.torch_ops import torch_ops
 
 WRAPPER = "triton_kernel_wrapper"
@@ -34,15 +36,15 @@ def inspect_answer(answer: str | None, entry_point: str | None, module_name: str
         module_name: used as the class name where the module's code shows none.
     """
     if answer is None:
-        return Inspection("wrong", flags=["no_entry_point"], detail="the completion holds no answer")
+        return Inspection("wrong", flags=["no_entry_point"], detail=explain("no_answer", "the completion holds none"))
     tree = parse(answer)
     if tree is None:
-        return Inspection("wrong", flags=["unparsed"], detail="the answer does not parse")
+        return Inspection("wrong", flags=["unparsed"], detail=explain("unparsed", "the answer is not valid Python"))
     kernels = reachable.kernels(tree)
-    names = list(dict.fromkeys(f"{name}New" for name in (entry_point, module_name, "Model") if name))
+    names = entry_names(entry_point, module_name)
     entry = _entry(tree, [*names, WRAPPER])
     if entry is None:
-        detail = f"expected a class {' or '.join(names)}, or a function {WRAPPER}"
+        detail = explain("no_entry_point", f"expected a class {' or '.join(names)}, or a function {WRAPPER}")
         return Inspection("wrong", bool(kernels), [*([] if kernels else ["no_kernel"]), "no_entry_point"], [], detail)
     reached = reachable.functions(tree, entry)
     operations = torch_ops(reached)
@@ -52,22 +54,48 @@ def inspect_answer(answer: str | None, entry_point: str | None, module_name: str
         "torch_fallback": bool(operations),
         "exception_fallback": any(_has_fallback(item.function) for item in reached),
         "in_place_input": bool(modified_inputs(entry.name, reached, kernels)),
+        "training_only_kernel": _in_training_only(entry, reached, kernels),
+        "patched_checker": cheats.replaces_or_reads_judge(tree),
+        "forged_exit": cheats.ends_process(tree),
     }
     return Inspection("unknown", bool(kernels), [flag for flag, seen in signals.items() if seen], operations)
 
 
+def entry_names(entry_point: str | None, module_name: str) -> list[str]:
+    """What the class of an answer may be called, best first."""
+    return list(dict.fromkeys(f"{name}New" for name in (entry_point, module_name, "Model") if name))
+
+
 def _entry(tree: ast.Module, names: list[str]) -> ast.ClassDef | ast.FunctionDef | None:
+    """The class or function of the first name; `ANew = B` names B."""
     own = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Name) and node.value.id in own:
+            own |= {target.id: own[node.value.id] for target in node.targets if isinstance(target, ast.Name)}
     return next((own[name] for name in names if name in own), None)
 
 
 def _launches(function: ast.FunctionDef, kernels: Collection[str]) -> bool:
-    """Whether the function has a call of the form `kernel[grid](...)` or `kernel.run(...)`."""
-    calls = [node.func for node in ast.walk(function) if isinstance(node, ast.Call)]
-    return any(
-        (isinstance(called, ast.Subscript) and not _is_self_layer(called.value))
-        or (isinstance(called, ast.Attribute) and called.attr == "run" and _is_kernel_name(called.value, kernels))
-        for called in calls
+    return any(_is_launch(node, kernels) for node in ast.walk(function))
+
+
+def _is_launch(node: ast.AST, kernels: Collection[str]) -> bool:
+    """Whether a node is a call of the form `kernel[grid](...)` or `kernel.run(...)`."""
+    called = node.func if isinstance(node, ast.Call) else None
+    return (isinstance(called, ast.Subscript) and not _is_self_layer(called.value)) or (
+        isinstance(called, ast.Attribute) and called.attr == "run" and _is_kernel_name(called.value, kernels)
+    )
+
+
+def _in_training_only(
+    entry: ast.ClassDef | ast.FunctionDef, reached: list[reachable.Reached], kernels: Collection[str]
+) -> bool:
+    """Whether `forward` launches, itself or by a function that it calls, in training mode alone."""
+    launchers = {item.function.name for item in reached if _launches(item.function, kernels)}
+    forward = next((item.function for item in reached if item.owner is entry and item.function.name == "forward"), None)
+    return forward is not None and cheats.launches_in_training_only(
+        forward,
+        lambda node: _is_launch(node, kernels) or (isinstance(node, ast.Call) and last_name(node.func) in launchers),
     )
 
 

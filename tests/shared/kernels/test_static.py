@@ -51,7 +51,10 @@ def test_the_class_of_the_entry_point_comes_before_others() -> None:
 
 @pytest.mark.parametrize("name", ["Double", "New", "doublenew", "Wrapper"])
 def test_a_class_of_another_name_is_no_entry_point(name: str) -> None:
-    detail = "expected a class DoubleNew or Square_matrixNew or ModelNew, or a function triton_kernel_wrapper"
+    detail = (
+        "no_entry_point: expected a class DoubleNew or Square_matrixNew or ModelNew, "
+        "or a function triton_kernel_wrapper"
+    )
 
     assert inspect(answer("return launch(x)", name)) == Inspection(
         "wrong", has_kernel=True, flags=["no_entry_point"], torch_ops=[], detail=detail
@@ -59,7 +62,7 @@ def test_a_class_of_another_name_is_no_entry_point(name: str) -> None:
 
 
 def test_a_name_that_is_imported_is_no_entry_point() -> None:
-    detail = "expected a class ANew or ModelNew, or a function triton_kernel_wrapper"
+    detail = "no_entry_point: expected a class ANew or ModelNew, or a function triton_kernel_wrapper"
 
     assert inspect_answer("from m import ModelNew", None, "A") == Inspection(
         "wrong", has_kernel=False, flags=["no_kernel", "no_entry_point"], torch_ops=[], detail=detail
@@ -68,10 +71,10 @@ def test_a_name_that_is_imported_is_no_entry_point() -> None:
 
 def test_no_answer_and_no_python_are_wrong() -> None:
     assert inspect_answer(None, "A", "A") == Inspection(
-        "wrong", None, ["no_entry_point"], [], "the completion holds no answer"
+        "wrong", None, ["no_entry_point"], [], "no_answer: the completion holds none"
     )
     assert inspect_answer("class ANew(:", "A", "A") == Inspection(
-        "wrong", None, ["unparsed"], [], "the answer does not parse"
+        "wrong", None, ["unparsed"], [], "unparsed: the answer is not valid Python"
     )
 
 

@@ -1,0 +1,154 @@
+"""Publish datasets to the Hugging Face Hub, or to a local folder.
+
+A version is one commit with data, card and manifest, and a tag. A version that is there already is only checked.
+"""
+
+import argparse
+import json
+import logging
+import os
+import re
+import sys
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from pydantic import Field
+
+from stages.commands.publishing.checkout import clean_checkout
+from stages.commands.publishing.dataset_folder import DatasetFolder, dataset_folder
+from stages.commands.publishing.hub_repository import HubRepository, set_timeout
+from stages.commands.publishing.lineage import reproduced
+from stages.commands.publishing.local_folder import LocalFolder
+from stages.commands.publishing.target import Target
+from stages.commands.publishing.version import Source, carry_out, plan
+from stages.shared import stage
+from stages.shared.hub_errors import explained
+from stages.shared.settings import environment, number, project_root
+
+log = logging.getLogger("publish")
+DATASETS = Path("data/datasets")
+PUBLISHED = Path("data/published")
+LENGTHS = Path("data/metrics/recommend_seq_len.json")
+_REV = re.compile(r"(?!.*\.\.)[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?(?<!\.lock)")
+"""What git takes for a tag, too: it wants no `..`, no dot at the end and no `.lock`."""
+_HASH = re.compile(r"[0-9a-f]{7,40}")
+_ORG = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,94}[A-Za-z0-9])?$"
+_TIMEOUT_S = 120.0
+
+
+class Params(stage.Params):
+    """The params section `publish`, which no stage reads."""
+
+    org: str | None = Field(pattern=_ORG)
+    """User or organisation on the Hub; null publishes to a local folder."""
+    model: str = Field(pattern=r"^[a-z0-9]+([_.-][a-z0-9]+)*$")
+    """The model that wrote the rollouts, as the names on the Hub tell it."""
+
+
+def repository_name(variant: str, model: str) -> str:
+    """The name of a variant's repository, without its owner."""
+    if variant == "synthetic-tasks":
+        return "kernelbook-synthetic-tasks"
+    return f"kernelbook-{model}-evals" + ("" if variant == "evals" else f"-{variant}")
+
+
+def arguments(words: list[str]) -> argparse.Namespace:
+    """What the command line says."""
+    parser = argparse.ArgumentParser(
+        prog="python -m stages publish", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("variant", help="name of a folder in data/datasets, or all")
+    parser.add_argument("--rev", required=True, help="name of the version, which becomes a tag, such as v1")
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--to", type=Path, metavar="DIR", help="publish to DIR/<repository>/<rev> instead of the Hub")
+    where.add_argument("--org", help="user or organisation on the Hub, instead of publish.org in params.yaml")
+    parser.add_argument("--public", action="store_true", help="make the repository public; it is private without")
+    parser.add_argument("--dry-run", action="store_true", help="show what would change, and publish nothing")
+    return parser.parse_args(words)
+
+
+def main(words: list[str]) -> None:
+    """Publish the variants that the words name."""
+    options = arguments(words)
+    if not _REV.fullmatch(options.rev) or _HASH.fullmatch(options.rev) or options.rev == "main":
+        raise ValueError(f"--rev: expected a name such as v1 (letters, digits, . _ -; no hash), got {options.rev!r}")
+    if options.org is not None and not re.fullmatch(_ORG, options.org):
+        raise ValueError(f"--org: expected the name of a user or an organisation on the Hub, got {options.org!r}")
+    if options.to and options.public:
+        raise ValueError("--public: expected with a repository of the Hub, not with --to")
+    root = project_root()
+    params = stage.read_section("publish", Params, root / stage.PARAMS_FILE)
+    checkout = clean_checkout(root)
+    made = reproduced(root, f"{DATASETS.as_posix()}/", options.variant, beside=LENGTHS)
+    datasets = with_rows(root, made)
+    with TemporaryDirectory(prefix="publish-") as scratch:
+        prepare_hub(root, Path(scratch))
+        names = {variant: repository_name(variant, params.model) for variant in datasets}
+        targets = _targets(root, options, params, names)
+        plans = {}
+        for variant, dataset in datasets.items():
+            source = Source(dataset, names[variant], options.rev, checkout, made[variant], seq_len(root, variant))
+            with explained(targets[variant].where):
+                plans[variant] = plan(source, targets[variant], Path(scratch) / variant)
+        # The first dataset is published when all of them can be.
+        for variant, planned in plans.items():
+            _tell(targets[variant].where, planned.lines())
+            if not options.dry_run:
+                with explained(targets[variant].where):
+                    carry_out(planned, targets[variant])
+                _tell(targets[variant].where, [f"{options.rev} is there, and reads back as the files here"])
+        if options.dry_run:
+            log.info("dry run: nothing was published")
+
+
+def with_rows(root: Path, variants: Collection[str]) -> dict[str, DatasetFolder]:
+    """The datasets that have rows; of several, those without are named and left out.
+
+    Raises:
+        ValueError: none has.
+    """
+    found = {variant: dataset_folder(variant, root / DATASETS / variant) for variant in variants}
+    empty = [variant for variant, dataset in found.items() if dataset is None]
+    if len(empty) == len(found):
+        raise ValueError(f"{', '.join(empty)}: no rows, so there is nothing to publish")
+    if empty:
+        log.info("not published, because they have no rows: %s", ", ".join(empty))
+    return {variant: dataset for variant, dataset in found.items() if dataset is not None}
+
+
+def seq_len(root: Path, variant: str) -> int | None:
+    """The recommended sequence length in tokens, which holds 99 % of the rows whole; None for no SFT dataset."""
+    metrics = root / LENGTHS
+    stats = json.loads(metrics.read_text(encoding="utf-8"))["variants"] if metrics.exists() else {}
+    found: dict[str, int] = stats.get(variant, {}).get("recommended_seq_len", {})
+    return found.get("99")
+
+
+def prepare_hub(root: Path, scratch: Path) -> None:
+    """Set what `huggingface_hub` and `datasets` read when they are imported: `.env`, and caches that begin empty."""
+    env = environment(root)
+    silent = str(int(not sys.stderr.isatty()))
+    bars = {"HF_HUB_DISABLE_PROGRESS_BARS": silent, "HF_DATASETS_DISABLE_PROGRESS_BARS": silent}
+    caches = {"HF_HUB_CACHE": str(scratch / "hub"), "HF_DATASETS_CACHE": str(scratch / "datasets")}
+    os.environ.update(bars | env | caches)
+    logging.getLogger("httpx2").setLevel(logging.WARNING)
+    logging.getLogger("huggingface_hub").propagate = False  # it has a handler of its own
+    set_timeout(number(env, "PUBLISH_TIMEOUT_S") or _TIMEOUT_S)
+
+
+def _targets(root: Path, options: argparse.Namespace, params: Params, names: Mapping[str, str]) -> dict[str, Target]:
+    from huggingface_hub import get_token  # noqa: PLC0415  # takes 0.3 s
+
+    org = options.org or params.org
+    if org and options.to is None:
+        if get_token():
+            return {variant: HubRepository(f"{org}/{name}", public=options.public) for variant, name in names.items()}
+        log.info("HF_TOKEN is not set: publishing to the folder %s instead of %s on the Hub", PUBLISHED, org)
+    folder = options.to or root / PUBLISHED
+    return {variant: LocalFolder(folder / name) for variant, name in names.items()}
+
+
+def _tell(where: str, lines: Sequence[str]) -> None:
+    for line in lines:
+        log.info("%s: %s", where, line)

@@ -1,0 +1,139 @@
+"""Judge completions and reward them.
+
+Reads `completions`; writes `scored`, one row per completion in the format of published evals, which `ingest` reads, and
+the judgements it used. A completion that was cut off is not judged: its reward is 0, whatever stands in it.
+"""
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any
+
+import msgspec
+
+from stages.rollout.rollout_params import Rollout, Rollouts
+from stages.shared import stage
+from stages.shared.accounting import balance
+from stages.shared.atomic import replacing
+from stages.shared.completion import find_answer
+from stages.shared.kernels.failures import explain
+from stages.shared.kernels.judge import Job, Judgement
+from stages.shared.kernels.judgements import Judgements, judged
+from stages.shared.kernels.rewards import Formula, reward
+from stages.shared.responses_file import writing_responses
+
+if TYPE_CHECKING:
+    from stages.shared.response_store import StoredReply
+
+CUT_OFF: dict[str, Any] = {
+    "verdict": None,
+    "flags": [],
+    "torch_ops": [],
+    "detail": explain("not_looked_at", "the completion was cut off"),
+}
+"""What a row says of a completion that is not judged."""
+_TOLD = ("verdict", "flags", "torch_ops", "detail", "speedup")
+_CARRIED = ("copy", "is_truncated", "finish_reason", "usage", "model", "seed", "request_key")
+
+
+def lines(completions: Path) -> Iterator[dict[str, Any]]:
+    """The lines of `completions`, one at a time."""
+    with completions.open("rb") as file:
+        for line in file:
+            yield msgspec.json.decode(line)
+
+
+def job(line: dict[str, Any]) -> Job | None:
+    """What is judged of a completion, None where it was cut off."""
+    if line["is_truncated"]:
+        return None
+    module = line["module"]
+    answer, _ = find_answer(line["completion"][0]["content"])
+    return Job(module["python_code"], module["entry_point"], module["module_name"], answer)
+
+
+def worth(judgement: Judgement, formula: Formula) -> float | None:
+    """The reward of an answer; None where it is unknown, also where a right answer could not be timed."""
+    untimed = formula == "speedup" and judgement.verdict == "ok" and judgement.speedup is None
+    return None if untimed else reward(judgement, formula)
+
+
+def row(line: dict[str, Any], params: Rollout, name: str, stored: "StoredReply | None") -> dict[str, Any]:
+    """The rollout of a line of `completions`.
+
+    Args:
+        line: of `completions`.
+        params: of this set of rollouts.
+        name: of this set of rollouts.
+        stored: its judgement, None where there is none.
+    """
+    judgement = Judgement(**stored.reply) if stored else None
+    generation, scoring = line["generation_ms"], stored.elapsed_ms if stored else 0.0
+    return {
+        "example_id": line["example_id"],
+        "prompt": line["prompt"],
+        "completion": line["completion"],
+        "answer": find_answer(line["completion"][0]["content"])[0],
+        "task": name,
+        "info": line["module"],
+        "reward": worth(judgement, params.formula) if judgement else 0.0,
+        "speedup_reward": worth(judgement, "speedup") if judgement and params.mode == "cuda" else None,
+        "generation_ms": generation,
+        "scoring_ms": scoring,
+        "total_ms": None if generation is None or scoring is None else round(generation + scoring, 1),
+        "num_turns": 1,
+        **{field: line[field] for field in _CARRIED},
+        **{field: getattr(judgement, field, CUT_OFF.get(field)) for field in _TOLD},
+    }
+
+
+class Scored:
+    """What became of the completions: rows go to a file, everything is counted."""
+
+    def __init__(self, params: Rollout, name: str, rows: IO[bytes]) -> None:
+        self.rewards: list[float] = []
+        self.counts = {counted: Counter[str]() for counted in ("verdict", "flag")}
+        self.n_rows = 0
+        self._params, self._name, self._rows = params, name, rows
+
+    def replies(self, completions: Path, judgements: Judgements) -> Iterator["StoredReply"]:
+        """Write the row of each completion, and yield the judgements."""
+        for line in lines(completions):
+            found = job(line)
+            stored = judgements.of(found) if found else None
+            self._write(row(line, self._params, self._name, stored))
+            if stored:
+                yield stored
+
+    def _write(self, written: dict[str, Any]) -> None:
+        self.n_rows += 1
+        self.counts["verdict"][written["verdict"] or "cut_off"] += 1
+        self.counts["flag"].update(written["flags"])
+        self.rewards += [] if written["reward"] is None else [written["reward"]]
+        self._rows.write(msgspec.json.encode(written, order="sorted") + b"\n")
+
+
+def run(rollouts: Rollouts, *, name: str, completions: Path, scored: Path, responses: Path) -> stage.Metrics:
+    """Score completions."""
+    params = rollouts.root[name]
+
+    def jobs() -> Iterator[Job]:
+        return (found for line in lines(completions) if (found := job(line)))
+
+    session = judged(f"score.{name}", params.mode, params.timeout_s, jobs)
+    with session as judgements, replacing(scored) as half, half.open("wb") as rows:
+        found = Scored(params, name, rows)
+        n_judgements = sum(1 for _ in writing_responses(responses, found.replies(completions, judgements)))
+    mean = math.fsum(found.rewards) / len(found.rewards) if found.rewards else None
+    return {
+        **balance(Counter({None: found.n_rows})),
+        **{key: dict(values) for key, values in found.counts.items()},
+        "judgements": n_judgements,
+        "without_reward": found.n_rows - len(found.rewards),
+        "mean_reward": None if mean is None else round(mean, 4),
+    }
+
+
+if __name__ == "__main__":
+    stage.main(run)

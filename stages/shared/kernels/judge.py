@@ -1,0 +1,201 @@
+"""Give an answer its verdict: run the module and the answer in children of fork servers, decide in this process."""
+
+import os
+import platform
+import queue
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
+from dataclasses import replace
+from functools import cache
+from hashlib import sha256
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from types import TracebackType
+from typing import NamedTuple, Self
+
+from stages.shared.code_hash import code_hash
+from stages.shared.kernels.assessment import Module, Told, assess, clean, launches, mode_of
+from stages.shared.kernels.failures import explain
+from stages.shared.kernels.fork_server import ForkServer, Limits, Outcome
+from stages.shared.kernels.gpu import gpu_environment, gpu_name
+from stages.shared.kernels.reports import Case, Expected, Setting, Subject, Task, Unusable, pack, read
+from stages.shared.kernels.static import WRAPPER, entry_names, inspect_answer
+from stages.shared.kernels.timekeeper import Timekeeper, with_time
+from stages.shared.kernels.timing_reports import TimingTask
+from stages.shared.kernels.verdict import Job, Judgement, Mode
+
+__all__ = ["Job", "Judge", "Judgement", "Mode", "versions"]
+
+_ROOT = Path(__file__).parents[3]
+_INSPECTED = [Path("stages/shared", name) for name in ("reachable.py", "syntax.py", "torch_ops.py")]
+_MEMORY_MB, _OUTPUT_MB = 4096, 512
+_KEPT_MODULES = 64
+TASKS = {"interpret": "stages.shared.kernels.interpret_tasks", "cuda": "stages.shared.kernels.cuda_tasks"}
+"""What runs modules and answers, by mode."""
+
+
+class _Servers(NamedTuple):
+    """Of one worker."""
+
+    runs: ForkServer
+    compiles: ForkServer
+
+
+class Judge:
+    """Judges answers; a context manager. As many threads as `workers` may call `judge` at a time."""
+
+    def __init__(self, mode: Mode, timeout_s: float, workers: int | None = None) -> None:
+        """Nothing is started yet.
+
+        Args:
+            mode: where answers run.
+            timeout_s: the CPU time of an answer, all its runs together, and of the module; in seconds.
+            workers: at most; by default one for each core, or, as there is one GPU, two in mode `cuda`.
+
+        Raises:
+            ValueError: torch, triton or the GPU is missing.
+        """
+        self.versions = versions(mode)
+        most = len(os.sched_getaffinity(0)) if mode == "interpret" else 2
+        self.workers = min(workers or most, most)
+        self._mode = mode
+        self._limits = Limits(timeout_s, 4 * timeout_s + 60, _MEMORY_MB, _OUTPUT_MB)
+        self._run_limits = replace(self._limits, gpu=mode == "cuda")
+        # What else runs on the GPU would be part of what is timed.
+        self._alone: AbstractContextManager[object] = threading.Lock() if mode == "cuda" else nullcontext()
+        self._timekeeper = Timekeeper()
+        self._idle: queue.SimpleQueue[_Servers] = queue.SimpleQueue()
+        self._modules: OrderedDict[Subject, Module | str] = OrderedDict()
+        self._lock = threading.Lock()
+        self._servers_started = ExitStack()
+        self._unstarted = self.workers
+
+    def __enter__(self) -> Self:
+        """Start the fork servers of one worker; those of others start when they are wanted.
+
+        Raises:
+            ValueError: the installed versions give wrong results, or answers cannot be confined here.
+        """
+        try:
+            first = self._start()
+            first.runs.ready()
+            first.compiles.ready()
+        except BaseException:
+            self._servers_started.close()
+            raise
+        self._idle.put(first)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """End the fork servers, and whatever runs in them: `judge` raises in the threads that wait for it."""
+        with self._lock:
+            self._unstarted = 0
+        self._servers_started.close()
+
+    def judge(self, job: Job) -> Judgement:
+        """Judge one answer.
+
+        Raises:
+            RuntimeError: a fork server could not be kept running; this says nothing of the answer.
+        """
+        inspection = inspect_answer(job.answer, job.entry_point, job.module_name)
+        if inspection.verdict == "wrong":
+            flags, operations = inspection.flags, inspection.torch_ops
+            return Judgement("wrong", inspection.has_kernel, None, None, None, flags, operations, inspection.detail)
+        assert job.answer is not None
+        subject = Subject(job.python_code, job.entry_point, job.module_name)
+        with self._servers() as servers:
+            module = self._module(subject, servers.runs)
+            if isinstance(module, str):
+                flags, operations = inspection.flags, inspection.torch_ops
+                return Judgement("unknown", inspection.has_kernel, None, None, None, flags, operations, module)
+            names = [*entry_names(job.entry_point, job.module_name), WRAPPER]
+            task = pack(Task(subject, module.setting, job.answer, names))
+            with self._alone:
+                told = _told(servers.runs.run("answer", task, self._run_limits))
+            compiled = _told(servers.compiles.run("compile", task, self._limits)) if launches(told) else None
+            judgement = assess(inspection, module, told, compiled)
+            if self._mode == "cuda" and judgement.verdict == "ok":
+                mode = mode_of(module, told)
+                timing = TimingTask(subject, module.setting, mode, job.answer, names, seeds=[], shown=[], budget_s=0.0)
+                with self._alone:
+                    return with_time(judgement, self._timekeeper.time(servers.runs, timing, self._run_limits))
+        return judgement
+
+    def _start(self) -> _Servers:
+        interpreted = {"TRITON_INTERPRET": "1"}
+        environment = gpu_environment(os.environ) if self._mode == "cuda" else interpreted
+        servers = _Servers(
+            ForkServer(TASKS[self._mode], environment=environment), ForkServer("stages.shared.kernels.compile_tasks")
+        )
+        self._unstarted -= 1
+        for server in servers:
+            self._servers_started.enter_context(server)
+        return servers
+
+    @contextmanager
+    def _servers(self) -> Iterator[_Servers]:
+        with self._lock:
+            taken = self._start() if self._idle.empty() and self._unstarted > 0 else None
+        taken = taken or self._idle.get()
+        try:
+            yield taken
+        finally:
+            self._idle.put(taken)
+
+    def _module(self, subject: Subject, server: ForkServer) -> Module | str:
+        """How the module behaves, or why no answer to it can be judged; of the modules seen last it is kept."""
+        with self._lock:
+            if subject in self._modules:
+                self._modules.move_to_end(subject)
+                return self._modules[subject]
+        with self._alone:
+            found = _module(server.run("reference", pack(subject), self._run_limits))
+        with self._lock:
+            self._modules[subject] = found
+            if len(self._modules) > _KEPT_MODULES:
+                self._modules.popitem(last=False)
+        return found
+
+
+def _module(outcome: Outcome) -> Module | str:
+    reports = read(outcome.frames)
+    unusable = next((report for report in reports if isinstance(report, Unusable)), None)
+    if unusable:
+        return explain("reference", clean(unusable.text))
+    settings = [report for report in reports if isinstance(report, Setting)]
+    expected = {(report.case, report.evaluation): report for report in reports if isinstance(report, Expected)}
+    wanted: list[tuple[Case, bool]] = [
+        (case, mode) for setting in settings for mode in setting.evaluation for case in ("first", "again", "second")
+    ]
+    if not settings or any(key not in expected for key in wanted):
+        return explain("reference", f"{outcome.ending}: {clean(outcome.detail)}")
+    return Module(settings[0], expected)
+
+
+def _told(outcome: Outcome) -> Told:
+    return Told(read(outcome.frames), outcome.ending, outcome.detail)
+
+
+@cache
+def versions(mode: Mode) -> dict[str, str]:
+    """What a judgement depends on besides the job. Nothing heavy is imported.
+
+    Raises:
+        ValueError: a package is missing, or this is no Linux, or has no GPU for mode `cuda`.
+    """
+    if platform.system() != "Linux":
+        raise ValueError(f"verify.mode {mode} needs Linux: triton is not there for {platform.system()}")
+    try:
+        found = {name: version(name) for name in ("torch", "triton", "numpy")}
+    except PackageNotFoundError as error:
+        raise ValueError(f"verify.mode {mode} needs {error.name}: uv sync --extra verify") from None
+    if mode == "cuda":
+        found["gpu"] = gpu_name(os.environ)
+    files = sorted([*Path(__file__).parent.glob("*.py"), *(_ROOT / file for file in _INSPECTED)])
+    codes = [f"{file.name} {code_hash(file.read_text())}" for file in files if file.name != "judgements.py"]
+    return {"engine": sha256("\n".join(codes).encode()).hexdigest()[:16], **found}

@@ -1,0 +1,240 @@
+"""What publishing is made of: comparing rows, fitting files into a commit, waiting for the Hub, naming."""
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from huggingface_hub.errors import HfHubHTTPError
+
+from stages.commands.publish import main, repository_name
+from stages.commands.publishing.checkout import public_address
+from stages.commands.publishing.dataset_folder import dataset_folder
+from stages.commands.publishing.difference import difference
+from stages.commands.publishing.manifest import identity, parse
+from stages.commands.publishing.retry import patiently
+from stages.commands.publishing.shards import regrouped
+
+
+def data_file(folder: Path, name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Path]:
+    """Write rows; returns the file by its path in the dataset."""
+    path = f"data/{name}.parquet"
+    (folder / "data").mkdir(parents=True, exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(list(rows)), folder / path)
+    return {path: folder / path}
+
+
+def test_rows_are_compared_by_identity_and_content(tmp_path: Path) -> None:
+    """A row that only moves within its split is the same; in another split it has changed."""
+    old = data_file(tmp_path / "old", "train-00000-of-00001", [{"row_id": name, "n": 1} for name in "abcd"])
+    new = data_file(
+        tmp_path / "new",
+        "train-00000-of-00001",
+        [{"row_id": "b", "n": 2}, {"row_id": "a", "n": 1}, {"row_id": "e", "n": 1}],
+    ) | data_file(tmp_path / "new", "validation-00000-of-00001", [{"row_id": "d", "n": 1}])
+
+    found = difference(old, new)
+
+    assert (found.added, found.removed, found.changed) == (["e"], ["c"], ["b", "d"])
+    assert found.lines() == ["1 rows added: e", "1 rows removed: c", "2 rows changed: b, d"]
+    assert difference(old, old).lines() == ["0 rows added", "0 rows removed", "0 rows changed"]
+
+
+def test_rows_without_row_id_are_known_by_their_module_and_number(tmp_path: Path) -> None:
+    name = "train-00000-of-00001"
+    old = data_file(tmp_path / "old", name, [{"module_id": "m", "n": 1}, {"module_id": "m", "n": 2}])
+    new = data_file(tmp_path / "new", name, [{"module_id": "m", "n": 1}, {"module_id": "m", "n": 3}])
+
+    found = difference(old, new)
+
+    assert (found.added, found.removed, found.changed) == ([], [], ["m"])
+
+
+def many_files(folder: Path, split: str, number: int, rows: int) -> dict[str, Path]:
+    files: dict[str, Path] = {}
+    for i in range(number):
+        lines = [{"row_id": f"{split}-{i}-{j}", "text": "x" * j} for j in range(rows)]
+        files |= data_file(folder, f"{split}-{i:05d}-of-{number:05d}", lines)
+    return files
+
+
+def rows_of(files: dict[str, Path], split: str) -> list[dict[str, Any]]:
+    return [row for path, file in files.items() if f"/{split}-" in path for row in pq.read_table(file).to_pylist()]
+
+
+def test_too_many_files_become_fewer_with_the_same_rows(tmp_path: Path) -> None:
+    files = many_files(tmp_path / "in", "train", 7, rows=5) | many_files(tmp_path / "in", "validation", 2, rows=3)
+
+    found = regrouped(files, tmp_path / "one", max_files=4)
+
+    assert list(found) == [
+        "data/train-00000-of-00003.parquet",
+        "data/train-00001-of-00003.parquet",
+        "data/train-00002-of-00003.parquet",
+        "data/validation-00000-of-00001.parquet",
+    ]
+    for split in ("train", "validation"):
+        assert rows_of(found, split) == rows_of(files, split)
+    again = regrouped(files, tmp_path / "two", max_files=4)
+    assert [file.read_bytes() for file in found.values()] == [file.read_bytes() for file in again.values()]
+
+
+def test_files_that_fit_stay_as_they_are(tmp_path: Path) -> None:
+    files = many_files(tmp_path, "train", 3, rows=2)
+
+    assert regrouped(files, tmp_path / "unused", max_files=3) == files
+    assert not (tmp_path / "unused").exists()
+
+
+def test_what_cannot_fit_into_one_commit_is_refused_before_anything_is_written(tmp_path: Path) -> None:
+    files = many_files(tmp_path, "train", 4, rows=2)
+
+    with pytest.raises(ValueError, match="too large for one commit: 2 files of at most 1e-06 GB"):
+        regrouped(files, tmp_path / "unused", max_files=2, max_bytes=1000)
+    assert not (tmp_path / "unused").exists()
+
+
+def test_a_folder_that_is_no_dataset_is_told_of(tmp_path: Path) -> None:
+    data_file(tmp_path / "named", "part-1", [{"a": 1}])
+    data_file(tmp_path / "columns", "train-00000-of-00002", [{"a": 1}])
+    data_file(tmp_path / "columns", "train-00001-of-00002", [{"b": 1}])
+    data_file(tmp_path / "card", "train-00000-of-00001", [{"a": 1}])
+    data_file(tmp_path / "more", "train-00000-of-00001", [{"a": 1}])
+    (tmp_path / "more" / "assets").mkdir()
+    (tmp_path / "more" / "assets" / ".picture.svg.swp").touch()
+
+    with pytest.raises(ValueError, match=r"part-1\.parquet: expected a file named"):
+        dataset_folder("named", tmp_path / "named")
+    with pytest.raises(ValueError, match="the files have different columns"):
+        dataset_folder("columns", tmp_path / "columns")
+    with pytest.raises(ValueError, match=r"card: expected a card, README\.md"):
+        dataset_folder("card", tmp_path / "card")
+    with pytest.raises(ValueError, match=r"\.picture\.svg\.swp: no file of a dataset; remove it"):
+        dataset_folder("more", tmp_path / "more")
+
+
+def answer(status: int, **headers: str) -> HfHubHTTPError:
+    """What `huggingface_hub` raises."""
+    named = {name.replace("_", "-"): value for name, value in headers.items()}
+    request = httpx2.Request("GET", "http://127.0.0.1/")
+    return HfHubHTTPError("scripted", response=httpx2.Response(status, headers=named, request=request))
+
+
+def wrapped(cause: Exception) -> Exception:
+    """As an upload in a thread raises it."""
+    error = RuntimeError("Error while uploading")
+    error.__cause__ = cause
+    return error
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [answer(429), answer(503), httpx2.ReadTimeout("silent"), httpx2.ConnectError("gone"), wrapped(answer(500))],
+    ids=repr,
+)
+def test_what_may_pass_is_tried_again_until_it_has(trouble: Exception) -> None:
+    answers: list[Exception | str] = [trouble, trouble, "done"]
+
+    def call() -> str:
+        found = answers.pop(0)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    assert patiently("ask", call, waits_s=(0, 0)) == "done"
+
+
+def test_what_does_not_pass_ends_in_one_line() -> None:
+    def call() -> None:
+        raise answer(502)
+
+    with pytest.raises(ValueError, match="ask: the Hub answers 502; run again later, nothing is done twice"):
+        patiently("ask", call, waits_s=(0, 0))
+
+
+@pytest.mark.parametrize(
+    "error", [answer(403), answer(412), FileNotFoundError("here"), wrapped(OSError("disk"))], ids=repr
+)
+def test_what_cannot_pass_is_not_tried_again(error: Exception) -> None:
+    calls = []
+
+    def call() -> None:
+        calls.append(1)
+        raise error
+
+    with pytest.raises(type(error)):
+        patiently("ask", call, waits_s=(0, 0))
+    assert len(calls) == 1
+
+
+def test_the_identity_is_of_data_card_and_trainer_configurations() -> None:
+    data, card, trainers = {"data/a": "1"}, "card", {"trl.py": "x"}
+    first = identity(data, card, trainers)
+
+    assert first == identity(dict(data), card, dict(trainers))
+    others = [
+        identity({"data/a": "2"}, card, trainers),
+        identity({"data/b": "1"}, card, trainers),
+        identity(data, "other", trainers),
+        identity(data, card, {"trl.py": "y"}),
+        identity(data, card, {}),
+    ]
+    assert len({first, *others}) == 6
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [(b"{}", "org/name: manifest.json is not a manifest of this program"), (b"no json", "is not a manifest")],
+)
+def test_a_manifest_of_somebody_else_is_told_of(content: bytes, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        parse(content, "org/name")
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("https://me:secret@example.org/a/b.git", "https://example.org/a/b.git"),
+        ("https://token@example.org:8443/a", "https://example.org:8443/a"),
+        ("https://example.org/a/b.git?private_token=secret#part", "https://example.org/a/b.git"),
+        ("ssh://git:secret@example.org/a/b.git", "ssh://git@example.org/a/b.git"),
+        ("git@example.org:a/b.git", "git@example.org:a/b.git"),
+        ("/home/me/pipeline.git", None),
+        ("../pipeline", None),
+        ("file:///home/me/pipeline.git", None),
+        ("https://example.org/$(touch here)", None),
+        ("https://example.org/a`b", None),
+    ],
+)
+def test_credentials_and_places_of_this_machine_are_not_published(url: str, shown: str | None) -> None:
+    assert public_address(url) == shown
+
+
+@pytest.mark.parametrize("rev", ["main", "../../x", "v1..2", "v1.", "v1.lock", "0123abc", "v 1", "", "v1\n"])
+def test_a_version_has_a_name_that_git_takes_for_a_tag(rev: str) -> None:
+    with pytest.raises(ValueError, match=rf"^--rev: expected a name such as v1 .*, got {re.escape(repr(rev))}$"):
+        main(["unique", "--rev", rev])
+
+
+@pytest.mark.parametrize("org", ["../..", "me/other", 'me"', "m e", "-me", "me\n", "m\u00e9", ""])
+def test_an_organisation_is_a_name_that_the_hub_knows(org: str) -> None:
+    """It stands in scripts that are published."""
+    with pytest.raises(ValueError, match=f"^--org: expected the name of a user .*, got {re.escape(repr(org))}$"):
+        main(["unique", "--rev", "v1", f"--org={org}"])
+
+
+@pytest.mark.parametrize(
+    ("variant", "name"),
+    [
+        ("evals", "kernelbook-glm4_7-evals"),
+        ("filtered", "kernelbook-glm4_7-evals-filtered"),
+        ("unique-no-reasoning", "kernelbook-glm4_7-evals-unique-no-reasoning"),
+        ("synthetic-tasks", "kernelbook-synthetic-tasks"),
+    ],
+)
+def test_the_name_on_the_hub_has_the_model_where_the_rows_are_of_one(variant: str, name: str) -> None:
+    assert repository_name(variant, "glm4_7") == name

@@ -1,0 +1,104 @@
+"""What is not published, and who is told why in one line."""
+
+from tests.commands.hub_publishing import NAME, published, refused
+from tests.commands.small_project import TRAIN, SmallProject
+from tests.hub_server import HubServer
+
+
+def test_a_version_never_changes(project: SmallProject, hub: HubServer) -> None:
+    published(project, hub, "unique", "--rev", "v1")
+    head = hub.repository(NAME).head
+    project.set_rows("unique", {"train": TRAIN[:2]})
+    project.make("two")
+
+    why = refused(project, hub, "all", "--rev", "v1", "--org", "org")
+
+    assert why == (
+        f"publish: {NAME} on the Hub: v1 is there with other content; a version never changes: choose another --rev"
+    )
+    assert hub.repository(NAME).head == head
+    assert [name for _, name in hub.repositories.all] == [NAME], "none is published when one cannot be"
+
+
+def test_only_what_is_committed_and_reproduced_is_published(project: SmallProject, hub: HubServer) -> None:
+    words = ("unique", "--rev", "v1", "--org", "org")
+    (project.folder / "params.yaml").write_text((project.folder / "params.yaml").read_text().replace("0.85", "0.9"))
+    assert refused(project, hub, *words) == (
+        "publish: the git tree is dirty (M params.yaml): commit first, then publish"
+    )
+
+    project.commit("another knob")
+    assert refused(project, hub, *words) == (
+        "publish: build@unique does not match dvc.lock (changed deps: made_with modified): "
+        "run `dvc repro` or `dvc pull`"
+    )
+
+    project.make("reproduced")
+    (project.folder / "data/datasets/unique/README.md").unlink()
+    assert refused(project, hub, *words) == (
+        "publish: build@unique does not match dvc.lock (changed outs: data/datasets/unique modified): "
+        "run `dvc repro` or `dvc pull`"
+    )
+    assert hub.received == []
+
+
+def test_a_dataset_without_rows_is_refused_and_of_all_it_is_named(project: SmallProject, hub: HubServer) -> None:
+    project.set_rows("unique", {})
+    project.make("empty")
+
+    assert refused(project, hub, "unique", "--rev", "v1", "--org", "org") == (
+        "publish: unique: no rows, so there is nothing to publish"
+    )
+    said = published(project, hub, "all", "--rev", "v1")
+    assert "not published, because they have no rows: unique" in said
+    assert [name for _, name in hub.repositories.all] == ["org/kernelbook-tiny-evals"]
+
+
+def test_a_public_repository_is_asked_for(project: SmallProject, hub: HubServer) -> None:
+    published(project, hub, "unique", "--rev", "v1", "--public")
+    assert not hub.repository(NAME).private
+
+    assert refused(project, hub, "unique", "--rev", "v2", "--org", "org") == (
+        f"publish: {NAME} on the Hub: the repository is public: publish there with --public"
+    )
+
+
+def test_token_and_endpoint_may_stand_in_the_file_env(project: SmallProject, hub: HubServer) -> None:
+    (project.folder / ".env").write_text(f"HF_TOKEN=hf_write\nHF_ENDPOINT={hub.url}\n")
+    shell = {"HF_HUB_OFFLINE": "0", "HF_HUB_DISABLE_TELEMETRY": "1"}
+
+    done = project.publish("unique", "--rev", "v1", "--org", "org", "--dry-run", hub=shell)
+
+    assert done.returncode == 0, done.stderr
+    assert {request.token for request in hub.received} == {"hf_write"}
+
+
+def test_a_token_that_may_not_write_is_named(project: SmallProject, hub: HubServer) -> None:
+    words = ("unique", "--rev", "v1", "--org", "org")
+
+    assert "HF_TOKEN" in refused(project, hub, *words, token="hf_read")
+    assert "HF_TOKEN" in refused(project, hub, *words, token="hf_unknown")
+    assert hub.repositories.all == {}
+
+
+def test_a_card_that_the_hub_refuses_is_not_uploaded(project: SmallProject, hub: HubServer) -> None:
+    make = project.folder / "make.py"
+    make.write_text(make.read_text().replace("license: mit", "license: my-own"))
+    project.make("licence")
+
+    why = refused(project, hub, "unique", "--rev", "v1", "--org", "org")
+
+    assert why.startswith(f'publish: {NAME} on the Hub: the Hub refuses the card: "license" must be one of [')
+    assert hub.calls("lfs_upload", "commit") == []
+
+
+def test_wrong_words_are_told(project: SmallProject, hub: HubServer) -> None:
+    assert refused(project, hub, "uniqe", "--rev", "v1") == (
+        "publish: no dataset 'uniqe': expected all or one of evals, unique"
+    )
+    assert refused(project, hub, "unique", "--rev", "main") == (
+        "publish: --rev: expected a name such as v1 (letters, digits, . _ -; no hash), got 'main'"
+    )
+    assert refused(project, hub, "unique", "--rev", "v1", "--to", "shared", "--public") == (
+        "publish: --public: expected with a repository of the Hub, not with --to"
+    )

@@ -1,0 +1,52 @@
+from typing import Any
+
+import pytest
+
+from stages.shared.kernels.rewards import reward
+from stages.shared.kernels.verdict import Judgement
+
+
+def judgement(verdict: str = "ok", **columns: Any) -> Judgement:
+    plain: dict[str, Any] = {
+        "has_kernel": True,
+        "launches": 1,
+        "compiles": True,
+        "correct": True,
+        "flags": [],
+        "torch_ops": [],
+    }
+    return Judgement(verdict, **plain | {"detail": None} | columns)
+
+
+@pytest.mark.parametrize(
+    ("operations", "flags", "expected"),
+    [
+        (0, [], 1.0),
+        (1, [], 0.95),
+        (3, [], 0.85),
+        (0, ["in_place_input"], 0.9),
+        (0, ["shape_specialised", "exception_fallback", "in_place_input"], 0.7),
+        (2, ["torch_fallback", "no_launch", "decoy_launch", "shape_rank", "exception_fallback"], 0.8),
+        (19, [], 0.05),
+        (25, [], 0.0),
+    ],
+)
+def test_coverage_counts_what_is_left_to_torch(operations: int, flags: list[str], expected: float) -> None:
+    assert reward(judgement(torch_ops=["sum"] * operations, flags=flags), "coverage") == expected
+
+
+@pytest.mark.parametrize(("speedup", "expected"), [(0.2, 1.0), (1.0, 1.0), (1.5, 1.5), (2.1, 2.1), (50.0, 2.1)])
+def test_speedup_is_bounded(speedup: float, expected: float) -> None:
+    assert reward(judgement(speedup=speedup), "speedup") == pytest.approx(expected)
+
+
+def test_a_wrong_answer_has_nothing_and_an_unknown_one_no_reward() -> None:
+    wrong, unknown = judgement("wrong", speedup=9.0), judgement("unknown")
+
+    assert [reward(wrong, "coverage"), reward(wrong, "speedup")] == [0.0, 0.0]
+    assert [reward(unknown, "coverage"), reward(unknown, "speedup")] == [None, None]
+
+
+def test_a_speedup_that_was_not_measured_is_an_error() -> None:
+    with pytest.raises(ValueError, match="'speedup' needs an answer that was timed on a GPU"):
+        reward(judgement(), "speedup")

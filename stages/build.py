@@ -15,12 +15,12 @@ import pyarrow as pa
 from stages.shared import stage, table
 from stages.shared.accounting import account
 from stages.shared.atomic import replacing
+from stages.shared.cards.dataset_card import write_card
+from stages.shared.cards.variant_card import Facts, variant_card
 from stages.shared.completion import CompletionParams
 from stages.shared.dataset import SplitWriter
-from stages.shared.dataset_card import write_card
 from stages.shared.leakage import check_selection
 from stages.shared.published import RECORD_COLUMNS, published_row, schema
-from stages.shared.variant_card import Facts, variant_card
 from stages.shared.variants import Variant, Variants
 
 SPLITS = ("train", "validation")

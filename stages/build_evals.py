@@ -9,18 +9,19 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from stages.shared import limitations, recipe, stage, table
+from stages.shared import stage, table
 from stages.shared.accounting import balance
 from stages.shared.atomic import replacing
-from stages.shared.card_statistics import rewards_text
-from stages.shared.column_meanings import ROLLOUTS, completion_meaning
+from stages.shared.cards import limitations, recipe
+from stages.shared.cards.card_statistics import rewards_text
+from stages.shared.cards.column_meanings import ROLLOUTS, completion_meaning
+from stages.shared.cards.dataset_card import write_card
+from stages.shared.cards.source_set_card import RowCounts, SourceSet, source_set_card
+from stages.shared.cards.svg_picture import Histogram
 from stages.shared.completion import CompletionParams
 from stages.shared.dataset import SplitWriter
-from stages.shared.dataset_card import write_card
 from stages.shared.module_fates import ModuleFates
 from stages.shared.published import RECORD_COLUMNS, published_row, schema
-from stages.shared.source_set_card import RowCounts, SourceSet, source_set_card
-from stages.shared.svg_picture import Histogram
 
 ADDED = [("row_id", pa.string()), ("repeat_of", pa.string()), ("split", pa.string()), ("contaminated", pa.bool_())]
 READS = [*RECORD_COLUMNS, "repeat_of", "module_id", "source", "source_revision"]

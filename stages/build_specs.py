@@ -13,16 +13,17 @@ from typing import Any
 import msgspec
 import pyarrow as pa
 
-from stages.shared import limitations, recipe, stage, table
+from stages.shared import stage, table
 from stages.shared.accounting import balance
 from stages.shared.atomic import replacing
-from stages.shared.column_meanings import SPECIFICATIONS
+from stages.shared.cards import limitations, recipe
+from stages.shared.cards.column_meanings import SPECIFICATIONS
+from stages.shared.cards.dataset_card import write_card
+from stages.shared.cards.source_set_card import RowCounts, SourceSet, source_set_card
+from stages.shared.cards.svg_picture import Histogram
 from stages.shared.dataset import SplitWriter
-from stages.shared.dataset_card import write_card
 from stages.shared.module_fates import ModuleFates
 from stages.shared.records import MODULES, SOURCE_COLUMNS
-from stages.shared.source_set_card import RowCounts, SourceSet, source_set_card
-from stages.shared.svg_picture import Histogram
 
 COLUMNS = pa.schema(
     [

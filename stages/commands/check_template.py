@@ -22,9 +22,9 @@ from functools import cache
 from pathlib import Path
 
 from stages.measure_lengths import render
+from stages.shared.cards.markdown import markdown_table
 from stages.shared.chat_template import ChatTemplate, Message
 from stages.shared.completion import published_message
-from stages.shared.markdown import markdown_table
 
 log = logging.getLogger("check_template")
 KEYS = ("reasoning_content", "reasoning", "thinking", "inline")

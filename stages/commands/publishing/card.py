@@ -9,7 +9,7 @@ import yaml
 from stages.commands.publishing.checkout import Checkout
 from stages.commands.publishing.lineage import Lineage
 from stages.commands.publishing.manifest import Changes, Former
-from stages.shared.markdown import cell, markdown_table, python_block
+from stages.shared.cards.markdown import cell, markdown_table, python_block
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ CASES: tuple[Case, ...] = ("first", "again", "second", "poison", "ghost", "evalu
 """In the order in which they are run."""
 _GAPS = re.compile(r"/triton/runtime/interpreter\.py$|/stages/shared/kernels/(builder|libdevice)\.py$")
 _NOT_ON_CPU = re.compile(r"not implemented for '|inline_asm|is not currently supported on the CPU")
+_MOST_OPERATIONS = 100
 _LAUNCHERS = ("kernels/interpreter.py", "kernels/cuda_tasks.py")
 _MODES: dict[Case, dict[str, Any]] = {
     "again": {"backwards": True},
@@ -143,7 +144,7 @@ class _Caller:
             case,
             value,
             kernels=seen.kernels,
-            torch_ops=seen.torch_ops,
+            torch_ops=seen.torch_ops[:_MOST_OPERATIONS],
             swallowed=seen.raised,
             garbage_reads=seen.garbage_reads,
             changed=changed,
@@ -182,24 +183,37 @@ class _Caller:
 
 
 def _failed(case: Case, error: BaseException, **seen: Any) -> Run:
-    """The report of a call that raised; the interpreter wraps what a function of a kernel raises."""
-    cause = error
-    while type(cause).__name__ == "InterpreterError" and cause.__cause__ is not None:
-        cause = cause.__cause__
-    return Run(case, None, failure_of(error, cause), type(cause).__name__, str(cause), **seen)
+    cause = _cause(error)
+    text = "it builds a C++ or CUDA extension" if _builds_extension(error) else str(cause)
+    return Run(case, None, failure_of(error), type(cause).__name__, text, **seen)
 
 
-def failure_of(error: BaseException, cause: BaseException) -> Failure:
-    """What kind of failure an exception is, and what caused it."""
+def _cause(error: BaseException) -> BaseException:
+    """What a function of a kernel raised; the interpreter wraps it."""
+    while type(error).__name__ == "InterpreterError" and error.__cause__ is not None:
+        error = error.__cause__
+    return error
+
+
+def _files(error: BaseException) -> list[str]:
+    """Of the functions that it came through."""
+    return [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+
+
+def _builds_extension(error: BaseException) -> bool:
+    return any(file.endswith("torch/utils/cpp_extension.py") for file in _files(error))
+
+
+def failure_of(error: BaseException) -> Failure:
+    """What kind of failure an exception is."""
+    cause = _cause(error)
     if isinstance(cause, SystemExit):
         return "exit"
-    if isinstance(cause, MemoryError):
+    if isinstance(cause, MemoryError | torch.OutOfMemoryError):
         return "memory"
-    files = [frame.filename for raised in (error, cause) for frame in traceback.extract_tb(raised.__traceback__)]
-    if any(file.endswith("torch/utils/cpp_extension.py") for file in files):
-        return "unsupported"
-    if isinstance(cause, NotImplementedError) and _GAPS.search(files[-1]):
+    files = [*_files(error), *_files(cause)]
+    if _builds_extension(error) or (isinstance(cause, NotImplementedError) and _GAPS.search(files[-1])):
         return "unsupported"
     if isinstance(cause, RuntimeError | NotImplementedError) and _NOT_ON_CPU.search(str(cause)):
         return "unsupported"
-    return "launch" if any(file.endswith("kernels/interpreter.py") for file in files) else "exception"
+    return "launch" if any(file.endswith(_LAUNCHERS) for file in files) else "exception"

@@ -22,6 +22,7 @@ from stages.shared.kernels.fork_server import ForkServer, Limits, Outcome
 from stages.shared.kernels.gpu import gpu_environment, gpu_name
 from stages.shared.kernels.reports import Case, Expected, Setting, Subject, Task, Unusable, pack, read
 from stages.shared.kernels.static import WRAPPER, entry_names, inspect_answer
+from stages.shared.kernels.tensors import Tensor, leaves
 from stages.shared.kernels.timekeeper import Timekeeper, with_time
 from stages.shared.kernels.timing_reports import TimingTask
 from stages.shared.kernels.verdict import Job, Judgement, Mode
@@ -31,7 +32,8 @@ __all__ = ["Job", "Judge", "Judgement", "Mode", "versions"]
 _ROOT = Path(__file__).parents[3]
 _INSPECTED = [Path("stages/shared", name) for name in ("reachable.py", "syntax.py", "torch_ops.py")]
 _MEMORY_MB, _OUTPUT_MB = 4096, 512
-_KEPT_MODULES = 64
+_KEPT_BYTES = 64 << 20
+"""Of the results of modules."""
 TASKS = {"interpret": "stages.shared.kernels.interpret_tasks", "cuda": "stages.shared.kernels.cuda_tasks"}
 """What runs modules and answers, by mode."""
 
@@ -157,7 +159,7 @@ class Judge:
             found = _module(server.run("reference", pack(subject), self._run_limits))
         with self._lock:
             self._modules[subject] = found
-            if len(self._modules) > _KEPT_MODULES:
+            while sum(map(_size, self._modules.values())) > _KEPT_BYTES:
                 self._modules.popitem(last=False)
         return found
 
@@ -175,6 +177,13 @@ def _module(outcome: Outcome) -> Module | str:
     if not settings or any(key not in expected for key in wanted):
         return explain("reference", f"{outcome.ending}: {clean(outcome.detail)}")
     return Module(settings[0], expected)
+
+
+def _size(module: Module | str) -> int:
+    """Bytes that are kept of a module; a little for what is no tensor."""
+    expected = [] if isinstance(module, str) else module.expected.values()
+    found = [leaf for result in expected for leaf in leaves(result.output)]
+    return 4096 + sum(len(leaf.data) for leaf in found if isinstance(leaf, Tensor))
 
 
 def _told(outcome: Outcome) -> Told:

@@ -17,10 +17,7 @@ def reward(judgement: Judgement, formula: Formula) -> float | None:
 
     `coverage` is 0 for a wrong answer, else max(0, 100 - 5 per heavy operation left to torch - 10 for each of
     in_place_input, shape_specialised and exception_fallback) / 100: integers divided once, so that 0.85 is 0.85.
-    `speedup` is 0 for a wrong answer, else 1 + min(max(speedup - 1, 0), 1.1).
-
-    Raises:
-        ValueError: `speedup` of a right answer that was not timed.
+    `speedup` is 0 for a wrong answer, else 1 + min(max(speedup - 1, 0), 1.1); a right answer that was not timed has 1.
     """
     if judgement.verdict == "unknown":
         return None
@@ -30,6 +27,4 @@ def reward(judgement: Judgement, formula: Formula) -> float | None:
         lost = _LOST_PER_OPERATION * len(judgement.torch_ops)
         lost += _LOST_PER_FLAG * sum(flag in judgement.flags for flag in _COSTLY)
         return max(0, 100 - lost) / 100
-    if judgement.speedup is None:
-        raise ValueError("the reward formula 'speedup' needs an answer that was timed on a GPU: verify.mode cuda")
-    return 1 + min(max(judgement.speedup - 1, 0.0), _MOST)
+    return 1 + min(max((judgement.speedup or 1.0) - 1, 0.0), _MOST)

@@ -3,22 +3,25 @@
 import pytest
 
 from stages.shared.kernels.judge import Judge
-from tests.shared.kernels.written_answers import IMPORTS, KERNEL, WAVE, judged, right
+from tests.shared.kernels.written_answers import IMPORTS, KERNEL, judged, right
 
+HOST = "ValueError: Pointer argument (at 1) cannot be accessed from Triton (cpu tensor?)"
 FUNCTION = "def triton_kernel_wrapper(x):\n"
 IDIOMS = {
     "device='cuda'": "out = torch.empty(x.shape, device='cuda', dtype=x.dtype)",
     "torch.device": "out = torch.empty(x.shape, device=torch.device('cuda:0'))",
     "x.device": "out = torch.zeros(x.shape, device=x.device)",
     "is_cuda": "assert x.is_cuda and x.is_contiguous()\n    out = torch.empty_like(x)",
-    "device.type": "assert x.device.type == 'cuda' and x.device == torch.device('cuda', 0)\n    out = torch.empty_like(x)",
+    "device.type": "assert x.device.type == 'cuda' and x.device == torch.device('cuda', 0)\n"
+    "    out = torch.empty_like(x)",
     ".to": "x = x.to('cuda')\n    out = torch.zeros_like(x).to(x.device, non_blocking=True)",
     ".cuda()": "x = x.cuda().contiguous()\n    out = torch.zeros(x.shape).cuda()",
     "new_empty": "out = x.new_empty(x.shape)",
     "set_default_device": "torch.set_default_device('cuda')\n    out = torch.empty(x.shape)",
     "with torch.device": "with torch.device('cuda'):\n        out = torch.empty(x.shape)",
     "with torch.cuda.device": "with torch.cuda.device(x.device):\n        out = torch.empty_like(x)",
-    "properties": "assert torch.cuda.get_device_properties(0).multi_processor_count > 100\n    out = torch.empty_like(x)",
+    "properties": "assert torch.cuda.get_device_properties(0).multi_processor_count > 100\n"
+    "    out = torch.empty_like(x)",
     "capability": "assert torch.cuda.get_device_capability() >= (8, 0)\n    out = torch.empty_like(x)",
     "streams": "torch.cuda.current_stream().synchronize()\n"
     "    with torch.cuda.stream(torch.cuda.Stream()):\n        out = torch.empty_like(x)",
@@ -35,7 +38,10 @@ IDIOMS = {
     "a layer": "layer = nn.Linear(4, 4).cuda()\n    assert layer.weight.is_cuda\n    out = torch.empty_like(x)",
     "a warning": "import warnings\n    warnings.warn('slow')\n    print('x' * 1000)\n    out = torch.empty_like(x)",
 }
-LAUNCH = "\n    wave[(triton.cdiv(x.numel(), 64), 1, 1, 1)](x, out, x.numel(), BLOCK=64, num_warps=2, num_stages=1)\n    return out\n"
+LAUNCH = """
+    wave[(triton.cdiv(x.numel(), 64), 1, 1, 1)](x, out, x.numel(), BLOCK=64, num_warps=2, num_stages=1)
+    return out
+"""
 
 
 @pytest.mark.parametrize("idiom", IDIOMS)
@@ -46,12 +52,15 @@ def test_code_that_expects_a_gpu_finds_one(idiom: str, judging: Judge) -> None:
 @pytest.mark.parametrize(
     ("line", "detail"),
     [
-        ("out = torch.empty(x.shape)", "ValueError: Pointer argument (at 1) cannot be accessed from Triton (cpu tensor?)"),
-        ("out = x.cpu()", "ValueError: Pointer argument (at 1) cannot be accessed from Triton (cpu tensor?)"),
-        ("out = (torch.ones(x.shape) * 2)", "ValueError: Pointer argument (at 1) cannot be accessed from Triton (cpu tensor?)"),
-        ("out, x.numel = torch.empty_like(x), lambda: __import__('numpy').int64(256)", "TypeError: failed to specialize argument of type: numpy.int64"),
+        ("out = torch.empty(x.shape)", HOST),
+        ("out = x.cpu()", HOST),
+        ("out = (torch.ones(x.shape) * 2)", HOST),
+        (
+            "import numpy\n    out, x.numel = torch.empty_like(x), lambda: numpy.int64(256)",
+            "TypeError: failed to specialize argument of type: numpy.int64",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_a_launcher_refuses_is_refused(line: str, detail: str, judging: Judge) -> None:
     found = judged(judging, f"{KERNEL}{FUNCTION}    {line}{LAUNCH}")
 
@@ -62,14 +71,26 @@ def test_what_a_launcher_refuses_is_refused(line: str, detail: str, judging: Jud
 @pytest.mark.parametrize(
     ("launch", "detail"),
     [
-        ("wave[(4,)](x, out, x.numel(), BLOCK=64, XBLOCK=1)", "launch: KeyError: 'Keyword argument XBLOCK was specified but unrecognised'"),
-        ("wave[(4.0,)](x, out, x.numel(), BLOCK=64)", "launch: TypeError: 'float' object cannot be interpreted as an integer"),
-        ("wave[(1, 70000)](x, out, x.numel(), BLOCK=64)", "launch: RuntimeError: Triton Error [CUDA]: invalid argument"),
-        ("wave[(tl.cdiv(256, 64),)](x, out, x.numel(), BLOCK=64)", "launch: RuntimeError: Cannot call @triton.jit'd outside of the scope of a kernel"),
+        (
+            "wave[(4,)](x, out, x.numel(), BLOCK=64, XBLOCK=1)",
+            "launch: KeyError: 'Keyword argument XBLOCK was specified but unrecognised'",
+        ),
+        (
+            "wave[(4.0,)](x, out, x.numel(), BLOCK=64)",
+            "launch: TypeError: 'float' object cannot be interpreted as an integer",
+        ),
+        (
+            "wave[(1, 70000)](x, out, x.numel(), BLOCK=64)",
+            "launch: RuntimeError: Triton Error [CUDA]: invalid argument",
+        ),
+        (
+            "wave[(tl.cdiv(256, 64),)](x, out, x.numel(), BLOCK=64)",
+            "launch: RuntimeError: Cannot call @triton.jit'd outside of the scope of a kernel",
+        ),
         ("wave[(4,)](x, out, BLOCK=64)", "launch: TypeError: missing a required argument: 'n'"),
         ("wave[(6,)](x, out, x.numel(), BLOCK=48)", "launch: ValueError: arange's range must be a power of 2"),
     ],
-)  # fmt: skip
+)
 def test_a_launch_that_cannot_be(launch: str, detail: str, judging: Judge) -> None:
     found = judged(judging, f"{KERNEL}{FUNCTION}    out = torch.empty_like(x)\n    {launch}\n    return out\n")
 

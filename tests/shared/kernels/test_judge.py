@@ -50,12 +50,15 @@ def test_what_cannot_be_right_is_not_run() -> None:
     [
         (module("x: return BasicBlock(x)"), "reference: NameError: name 'BasicBlock' is not defined"),
         (WAVE.replace("get_inputs", "inputs"), "reference: ModuleError: the module has no get_inputs"),
-        ("import tensorboard_that_is_not_there", "reference: ModuleNotFoundError: No module named 'tensorboard_that_is_not_there'"),
+        (
+            "import tensorboard_that_is_not_there",
+            "reference: ModuleNotFoundError: No module named 'tensorboard_that_is_not_there'",
+        ),
         ("class Wave(:", "reference: SyntaxError: invalid syntax (reference.py, line 1)"),
         (f"import os\nos._exit(0)\n{WAVE}", "reference: exited: exit code 0"),
         (f"{WAVE}\nraise SystemExit(3)", "reference: SystemExit: 3"),
     ],
-)  # fmt: skip
+)
 def test_a_module_that_cannot_run_leaves_its_answers_unknown(code: str, detail: str, judging: Judge) -> None:
     found = judged(judging, RIGHT, code)
 
@@ -67,19 +70,35 @@ def test_a_module_that_cannot_run_leaves_its_answers_unknown(code: str, detail: 
     ("forward", "answer", "expected"),
     [
         ("x: return x.sum()", "return launched(x).sum().reshape(1)", ("wrong", [])),
-        ("x: return (x * x + torch.sin(x)).sum()", "return launched(x).sum().reshape(1)", ("ok", ["torch_fallback", "shape_rank"])),
+        (
+            "x: return (x * x + torch.sin(x)).sum()",
+            "return launched(x).sum().reshape(1)",
+            ("ok", ["torch_fallback", "shape_rank"]),
+        ),
         ("x: return x * x + torch.sin(x)", "return launched(x).half()", ("wrong", [])),
         ("x: return (x * x + torch.sin(x), x + 1)", "return [launched(x), x + 1]", ("ok", [])),
         ("x: return (x * x + torch.sin(x), x + 1)", "return launched(x)", ("wrong", [])),
         ("x: return {'y': x * x + torch.sin(x)}", "return {'y': launched(x)}", ("ok", [])),
-        ("x: return x * x + torch.sin(x) - x * x - torch.sin(x)", "return launched(x) * 0", ("ok", ["zero_reference", "constant_reference"])),
-        ("x: return torch.ne(x * x + torch.sin(x), 0).float()", "return torch.ne(launched(x), 0).float()", ("ok", ["decoy_launch", "constant_reference"])),
+        (
+            "x: return x * x + torch.sin(x) - x * x - torch.sin(x)",
+            "return launched(x) * 0",
+            ("ok", ["zero_reference", "constant_reference"]),
+        ),
+        (
+            "x: return torch.ne(x * x + torch.sin(x), 0).float()",
+            "return torch.ne(launched(x), 0).float()",
+            ("ok", ["decoy_launch", "constant_reference"]),
+        ),
         ("x: x.copy_(x * x + torch.sin(x))", "x.copy_(launched(x))", ("ok", [])),
         ("x: return x.copy_(x * x + torch.sin(x))", "return launched(x)", ("ok", [])),
-        ("x: return torch.log(x - 0.5) * 0 + x * x + torch.sin(x)", "return torch.log(x - 0.5) * 0 + launched(x)", ("ok", [])),
+        (
+            "x: return torch.log(x - 0.5) * 0 + x * x + torch.sin(x)",
+            "return torch.log(x - 0.5) * 0 + launched(x)",
+            ("ok", []),
+        ),
         ("x: return torch.log(x - 0.5) * 0 + x * x + torch.sin(x)", "return launched(x)", ("wrong", [])),
     ],
-)  # fmt: skip
+)
 def test_what_makes_a_result_right(forward: str, answer: str, expected: tuple[str, list[str]], judging: Judge) -> None:
     code = f"{KERNEL}def triton_kernel_wrapper(x):\n    {answer}\n"
 

@@ -21,22 +21,20 @@ def triton_kernel_wrapper(x):
     kernel[lambda meta: (triton.cdiv(x.numel(), meta["BLOCK"]),)](x, out, x.numel(){block})
     return out
 """
-ROWS = "\n".join(
-    [
-        "@triton.jit",
-        "def kernel(x_ptr, out_ptr, N: tl.constexpr):",
-        "    at = tl.program_id(0) * N + tl.arange(0, N)",
-        "    x = tl.load(x_ptr + at)",
-        "    {body}",
-        "    tl.store(out_ptr + at, y)",
-        "",
-        "def triton_kernel_wrapper(x):",
-        "    out = torch.empty_like(x)",
-        "    kernel[(x.shape[0],)](x, out, N=x.shape[1])",
-        "    return out",
-        "",
-    ]
-)
+ROWS = """
+@triton.jit
+def kernel(x_ptr, out_ptr, N: tl.constexpr):
+    at = tl.program_id(0) * N + tl.arange(0, N)
+    x = tl.load(x_ptr + at)
+    {body}
+    tl.store(out_ptr + at, y)
+
+
+def triton_kernel_wrapper(x):
+    out = torch.empty_like(x)
+    kernel[(x.shape[0],)](x, out, N=x.shape[1])
+    return out
+"""
 BF16 = "[torch.randn([4, 64]).bfloat16()]"
 HALF = "[torch.randn([4, 64]).half()]"
 
@@ -55,8 +53,18 @@ CHOSEN = '@triton.heuristics({"BLOCK": lambda args: min(64, triton.next_power_of
 @pytest.mark.parametrize(
     ("forward", "answer", "launches"),
     [
-        ("x: return torch.tanh(x)", elementwise("y = libdevice.tanh(x)", helpers="from triton.language.extra import libdevice"), 1),
-        ("x: return torch.erf(x) ** 2", elementwise("y = libdevice.pow(libdevice.erf(x), 2.0)", helpers="from triton.language.extra.cuda import libdevice"), 1),
+        (
+            "x: return torch.tanh(x)",
+            elementwise("y = libdevice.tanh(x)", helpers="from triton.language.extra import libdevice"),
+            1,
+        ),
+        (
+            "x: return torch.erf(x) ** 2",
+            elementwise(
+                "y = libdevice.pow(libdevice.erf(x), 2.0)", helpers="from triton.language.extra.cuda import libdevice"
+            ),
+            1,
+        ),
         ("x: return torch.log1p(x)", elementwise("y = tl.extra.cuda.libdevice.log1p(x)"), 1),
         ("x: return torch.exp(x)", elementwise("y = exp(x)", helpers="from triton.language.math import exp"), 1),
         ("x: return torch.erf(x) + torch.rsqrt(x + 1)", elementwise("y = tl.math.erf(x) + tl.rsqrt(x + 1.0)"), 1),
@@ -72,7 +80,7 @@ CHOSEN = '@triton.heuristics({"BLOCK": lambda args: min(64, triton.next_power_of
         ("x: return x * 4", elementwise("y = x * FOUR", helpers="FOUR = tl.constexpr(4)"), 1),
         ("x: return x.to(torch.int32).to(torch.float32)", elementwise("y = x.to(tl.int32).to(tl.float32)"), 1),
     ],
-)  # fmt: skip
+)
 def test_elementwise(forward: str, answer: str, launches: int, judging: Judge) -> None:
     zero = ["zero_reference", "constant_reference"] if "int32" in forward else []
 
@@ -217,12 +225,14 @@ def test_memory_beside_a_tensor_holds_garbage_and_takes_no_harm(judging: Judge) 
 
     assert judged(judging, reads, code) == right()
     assert judged(judging, reads.replace("0.0 * ", ""), code.replace("x * 1", "x * 2")) == right()
-    assert judged(judging, reads.replace("mask=at < n)\n", "mask=at < n)\n    x = tl.load(x_ptr + at - 1)\n", 1), code) == right(
+    assert judged(
+        judging, reads.replace("mask=at < n)\n", "mask=at < n)\n    x = tl.load(x_ptr + at - 1)\n", 1), code
+    ) == right(
         verdict="wrong",
         correct=False,
         flags=["uninitialised_memory"],
         detail="values: output: 25 of 25 numbers differ, at [0, 0] expected 0.149042, got -1234.5",
-    )  # fmt: skip
+    )
 
 
 def test_memory_far_from_any_tensor_ends_a_kernel(judging: Judge) -> None:

@@ -47,6 +47,5 @@ def test_a_wrong_answer_has_nothing_and_an_unknown_one_no_reward() -> None:
     assert [reward(unknown, "coverage"), reward(unknown, "speedup")] == [None, None]
 
 
-def test_a_speedup_that_was_not_measured_is_an_error() -> None:
-    with pytest.raises(ValueError, match="'speedup' needs an answer that was timed on a GPU"):
-        reward(judgement(), "speedup")
+def test_a_right_answer_that_was_not_timed_is_as_fast_as_the_module() -> None:
+    assert reward(judgement(), "speedup") == 1.0

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.shared.svg_picture import Bars, Histogram, bin_width, label, picture
+from stages.shared.cards.svg_picture import Bars, Histogram, bin_width, label, picture
 
 SVG = "{http://www.w3.org/2000/svg}"
 NUMBERS = st.floats(-1e9, 1e9, allow_nan=False) | st.integers(0, 100_000).map(float)

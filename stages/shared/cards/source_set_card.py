@@ -9,14 +9,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from stages.shared import limitations, recipe, table
-from stages.shared.card_statistics import sources_table
-from stages.shared.column_meanings import columns_table
-from stages.shared.dataset_card import Card, Source, loading_text
-from stages.shared.drop_reasons import funnel_text
-from stages.shared.hub_licenses import licenses_text
-from stages.shared.markdown import bullets, counts_table, numbered
-from stages.shared.svg_picture import Bars, Histogram
+from stages.shared import table
+from stages.shared.cards import limitations, recipe
+from stages.shared.cards.card_statistics import sources_table
+from stages.shared.cards.column_meanings import columns_table
+from stages.shared.cards.dataset_card import Card, Source, loading_text
+from stages.shared.cards.drop_reasons import funnel_text
+from stages.shared.cards.hub_licenses import licenses_text
+from stages.shared.cards.markdown import bullets, counts_table, numbered
+from stages.shared.cards.svg_picture import Bars, Histogram
 
 USE = """\
 dataset = load_dataset({path}, split="train")

@@ -2,7 +2,7 @@ import pyarrow as pa
 import pytest
 
 from stages import build, build_evals, build_specs
-from stages.shared.column_meanings import ROLLOUTS, SPECIFICATIONS, columns_table, completion_meaning
+from stages.shared.cards.column_meanings import ROLLOUTS, SPECIFICATIONS, columns_table, completion_meaning
 from stages.shared.published import schema
 
 

@@ -7,10 +7,10 @@ import pyarrow as pa
 import pytest
 import yaml
 
+from stages.shared.cards.dataset_card import Card, loading_text, source_datasets, write_card
+from stages.shared.cards.svg_picture import Bars, Histogram
 from stages.shared.dataset import SplitWriter
-from stages.shared.dataset_card import Card, loading_text, source_datasets, write_card
 from stages.shared.published import schema
-from stages.shared.svg_picture import Bars, Histogram
 from tests.hub_card_rules import problems
 
 SCHEMA = schema(

@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stages.shared.markdown import counts_table, markdown_table, rows_text
+from stages.shared.cards.markdown import counts_table, markdown_table, rows_text
 
 
 def rewards_text(rewards: Sequence[float], missing: int = 0) -> str:

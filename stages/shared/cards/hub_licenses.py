@@ -5,7 +5,7 @@ import re
 from collections import Counter
 from collections.abc import Mapping
 
-from stages.shared.markdown import markdown_table, python_block, rows_text
+from stages.shared.cards.markdown import markdown_table, python_block, rows_text
 
 Licenses = Mapping[tuple[str, ...], int]
 """Rows by the licences that they name; an empty tuple where they name none."""

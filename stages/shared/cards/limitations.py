@@ -4,9 +4,9 @@ from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
-from stages.shared.hub_licenses import Licenses
-from stages.shared.markdown import cell, rows_text
-from stages.shared.recipe import Knobs
+from stages.shared.cards.hub_licenses import Licenses
+from stages.shared.cards.markdown import cell, rows_text
+from stages.shared.cards.recipe import Knobs
 
 NOT_RECORDED = "The rows do not name the model that wrote the completions."
 NO_NEAR_DUPLICATES = (

@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from stages.shared.hub_licenses import COPYLEFT, OTHER_TERMS, PERMISSIVE, hub_license, hub_licenses, licenses_text
+from stages.shared.cards.hub_licenses import COPYLEFT, OTHER_TERMS, PERMISSIVE, hub_license, hub_licenses, licenses_text
 from tests.hub_card_rules import LICENSES
 
 

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from stages.shared.drop_reasons import REASONS, funnel_text
+from stages.shared.cards.drop_reasons import REASONS, funnel_text
 from tests.imports import ROOT
 
 INGESTED = {"rows_in": 10, "kept": 9, "dropped_rejected": 1, "answer_format": {"fence": 9}}

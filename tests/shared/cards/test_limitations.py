@@ -3,7 +3,7 @@ from typing import Any
 
 import pytest
 
-from stages.shared import limitations
+from stages.shared.cards import limitations
 
 FOUND = {"problems": {"mini": 8}, "contaminated": {"mini": 2}}
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from stages.shared.markdown import code, markdown_table
+from stages.shared.cards.markdown import code, markdown_table
 
 Knobs = Mapping[str, Mapping[str, Any]]
 """The sections of the params file that a card shows."""

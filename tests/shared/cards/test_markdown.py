@@ -3,7 +3,7 @@ import re
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stages.shared.markdown import (
+from stages.shared.cards.markdown import (
     Markdown,
     bullets,
     cell,

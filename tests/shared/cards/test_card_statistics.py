@@ -1,6 +1,6 @@
 from collections import Counter
 
-from stages.shared.card_statistics import lengths_text, rewards_text, seq_len_marks, sources_table, verdicts_text
+from stages.shared.cards.card_statistics import lengths_text, rewards_text, seq_len_marks, sources_table, verdicts_text
 from stages.shared.length_stats import length_stats
 
 

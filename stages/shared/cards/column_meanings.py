@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pyarrow as pa
 
-from stages.shared.markdown import Markdown, code, markdown_table
+from stages.shared.cards.markdown import Markdown, code, markdown_table
 
 PROVENANCE = {
     "module_name": "name of the PyTorch module",

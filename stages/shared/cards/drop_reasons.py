@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from stages.shared.markdown import Markdown, markdown_table
+from stages.shared.cards.markdown import Markdown, markdown_table
 
 _FLAG = "flag_"
 REASONS = {

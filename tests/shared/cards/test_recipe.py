@@ -4,7 +4,7 @@ import pytest
 import yaml
 
 from stages import verify
-from stages.shared import recipe
+from stages.shared.cards import recipe
 from tests.imports import ROOT
 
 DEFAULT: dict[str, dict[str, Any]] = yaml.safe_load((ROOT / "params.yaml").read_text())

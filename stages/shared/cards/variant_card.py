@@ -8,15 +8,15 @@ from typing import Any
 
 import pyarrow as pa
 
-from stages.shared import limitations, recipe
-from stages.shared.card_statistics import lengths_text, rewards_text, seq_len_marks, sources_table, verdicts_text
-from stages.shared.column_meanings import ROLLOUTS, columns_table, completion_meaning
-from stages.shared.dataset_card import Card, loading_text
-from stages.shared.drop_reasons import funnel_text
-from stages.shared.hub_licenses import licenses_text
+from stages.shared.cards import limitations, recipe
+from stages.shared.cards.card_statistics import lengths_text, rewards_text, seq_len_marks, sources_table, verdicts_text
+from stages.shared.cards.column_meanings import ROLLOUTS, columns_table, completion_meaning
+from stages.shared.cards.dataset_card import Card, loading_text
+from stages.shared.cards.drop_reasons import funnel_text
+from stages.shared.cards.hub_licenses import licenses_text
+from stages.shared.cards.markdown import bullets, counts_table, numbered
+from stages.shared.cards.svg_picture import Bars, Histogram
 from stages.shared.length_stats import length_stats
-from stages.shared.markdown import bullets, counts_table, numbered
-from stages.shared.svg_picture import Bars, Histogram
 from stages.shared.variants import Variant
 
 SUMMARY = {

@@ -13,9 +13,9 @@ from typing import Any
 import pyarrow as pa
 import yaml
 
-from stages.shared.hub_licenses import Licenses, hub_licenses
-from stages.shared.markdown import cell, python_block
-from stages.shared.svg_picture import Bars, Histogram, label, picture
+from stages.shared.cards.hub_licenses import Licenses, hub_licenses
+from stages.shared.cards.markdown import cell, python_block
+from stages.shared.cards.svg_picture import Bars, Histogram, label, picture
 
 PICTURE = "assets/statistics.svg"
 NEED_ROWS = frozenset({"How to use", "Statistics", "Licences"})

@@ -25,7 +25,7 @@ _NOT_ON_CPU = re.compile(r"not implemented for '|inline_asm|is not currently sup
 _MOST_OPERATIONS = 100
 _LAUNCHERS = ("kernels/interpreter.py", "kernels/cuda_tasks.py")
 _MODES: dict[Case, dict[str, Any]] = {
-    "again": {"backwards": True},
+    "again": {"backwards": True, "garbage": -observation.GARBAGE},
     "ghost": {"ghost": True},
     "evaluation": {"ghost": True},
     "poison": {"garbage": float("nan")},

@@ -74,9 +74,11 @@ def assess(inspection: Inspection, module: Module, told: Told, compiled: Told | 
         if found.correct and compiles is None:
             verdict, found.detail = "unknown", refusal
             found.flags |= {"timeout"} if compiled.ending == "timeout" else set()
-        elif found.correct and not compiles:
-            verdict, found.detail = ("ok", None) if _falls_back(module, compiled) else ("wrong", refusal)
-            found.flags |= {"exception_fallback"} if verdict == "ok" else set()
+        elif compiles is False and found.correct is not False:
+            # Also where the runs say nothing: what no GPU takes cannot be right.
+            falls_back = _falls_back(module, compiled)
+            found.flags |= {"exception_fallback"} if falls_back else set()
+            verdict, found.detail = (verdict, found.detail) if falls_back else ("wrong", refusal)
     return Judgement(
         verdict=verdict,
         has_kernel=bool(inspection.has_kernel) or launches(told),

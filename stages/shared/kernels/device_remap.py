@@ -68,6 +68,7 @@ class DeviceRemap(TorchFunctionMode):
             return func(*args, **kwargs)
         if name == "get_device":
             return -1 if is_on_host(args[0]) else 0
+        args, kwargs = _with_devices(name, args, kwargs)
         asked = [value for value in (*args[1:], *kwargs.values()) if _is_device(value)]
         given = {key: _on_cpu(value) for key, value in kwargs.items()}
         if name in {"cuda", "cpu"}:
@@ -86,6 +87,8 @@ class DeviceRemap(TorchFunctionMode):
             _fill(result)
         if name in {"to", "tensor", "as_tensor", "type"} and asked:
             return _moved(result, to_host=torch.device(asked[0]).type == "cpu")
+        if name in {"to", "type_as"} and len(args) > 1 and isinstance(args[1], torch.Tensor):
+            return _moved(result, to_host=is_on_host(args[1]))
         if observation.current.calling and _stays_on_host(name, asked, args, kwargs):
             _host[result.untyped_storage().data_ptr()] = result
         return result
@@ -102,6 +105,15 @@ def _property(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return func(*args, **kwargs)
 
 
+def _with_devices(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments with a device for the number of a GPU."""
+    if type(kwargs.get("device")) is int:
+        kwargs = kwargs | {"device": CUDA}
+    if name == "to" and len(args) > 1 and type(args[1]) is int:
+        args = (args[0], CUDA, *args[2:])
+    return args, kwargs
+
+
 def _is_device(value: object) -> bool:
     return isinstance(value, torch.device) or (isinstance(value, str) and value.split(":")[0] in {"cuda", "cpu"})
 
@@ -111,7 +123,7 @@ def _on_cpu(value: Any) -> Any:
         return CPU if value.type == "cuda" else value
     if isinstance(value, str) and value.split(":")[0] == "cuda":
         return "cpu"
-    return value
+    return value.replace("torch.cuda.", "torch.") if isinstance(value, str) else value
 
 
 def _moved(tensor: torch.Tensor, *, to_host: bool) -> torch.Tensor:

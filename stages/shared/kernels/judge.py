@@ -119,7 +119,7 @@ class Judge:
             task = pack(Task(subject, module.setting, job.answer, names))
             with self._alone:
                 told = _told(servers.runs.run("answer", task, self._run_limits))
-            compiled = _told(servers.compiles.run("compile", task, self._limits)) if launches(told) else None
+            compiled = self._compiled(servers.compiles, task, told)
             judgement = assess(inspection, module, told, compiled)
             if self._mode == "cuda" and judgement.verdict == "ok":
                 mode = mode_of(module, told)
@@ -127,6 +127,14 @@ class Judge:
                 with self._alone:
                     return with_time(judgement, self._timekeeper.time(servers.runs, timing, self._run_limits))
         return judgement
+
+    def _compiled(self, server: ForkServer, task: bytes, told: Told) -> Told | None:
+        """What the compiler says of the kernels; where the runs did not end, this is not waited for as long."""
+        if launches(told):
+            return _told(server.run("compile", task, self._limits))
+        if told.ending in {"timeout", "memory"}:
+            return _told(server.run("compile", task, replace(self._limits, cpu_s=self._limits.cpu_s / 4)))
+        return None
 
     def _start(self) -> _Servers:
         interpreted = {"TRITON_INTERPRET": "1"}

@@ -266,6 +266,17 @@ def test_reports_that_contradict_themselves_make_no_answer_right() -> None:
     assert judgement([*runs(first={"output": tensor([9.0, 9.0])}), *runs()]).correct is False
 
 
+@pytest.mark.parametrize("ending", ["timeout", "memory"])
+def test_what_no_gpu_takes_is_wrong_also_where_the_runs_came_to_no_end(ending: str) -> None:
+    detail = "compile: k for sm_90: ValueError: no"
+    raised = Told([*REFUSED, Run("first", None, "exception", "ValueError", "no")], "done")
+
+    assert summary(judgement([], ending, raised))[:2] == ("wrong", None)
+    assert judgement([], ending, raised).detail == detail
+    assert judgement([], ending, COMPILED).verdict == "unknown"
+    assert judgement([], ending, Told([*REFUSED, Run("first", tensor([1.0, 2.0]))], "done")).verdict == "unknown"
+
+
 def test_kernels_are_compiled_where_one_was_launched_or_tried() -> None:
     assert launches(Told(runs(), "done"))
     assert launches(Told([Run("first", None, "launch")], "done"))

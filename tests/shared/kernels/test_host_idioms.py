@@ -33,6 +33,9 @@ IDIOMS = {
     "fallback without a GPU": "if not (x.is_cuda and torch.cuda.is_available()):\n"
     "        return x * x + torch.sin(x)\n    out = torch.empty_like(x)",
     "torch.cuda.FloatTensor": "out = torch.cuda.FloatTensor(x.numel()).view(x.shape)",
+    "the number of a GPU": "x = x.to(0)\n    out = torch.empty(x.shape, device=torch.cuda.current_device())",
+    "as another tensor": "out = torch.zeros(x.shape).to(x)\n    out = torch.zeros(x.shape).type_as(out)",
+    "the name of a type": "out = torch.zeros(x.shape, device='cuda').type('torch.cuda.FloatTensor')",
     "a generator": "torch.rand(3, device='cuda', generator=torch.Generator('cuda'))\n    out = torch.empty_like(x)",
     "amp": "with torch.amp.autocast('cuda', enabled=False):\n        out = torch.empty_like(x)",
     "a layer": "layer = nn.Linear(4, 4).cuda()\n    assert layer.weight.is_cuda\n    out = torch.empty_like(x)",

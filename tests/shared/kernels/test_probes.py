@@ -200,7 +200,9 @@ os._exit(0)
 
 
 def test_what_never_ends_is_unknown_and_not_wrong(judging: Judge, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(judging, "_run_limits", Limits(cpu_s=1, wall_s=60, memory_mb=1024, output_mb=16))
+    limits = Limits(cpu_s=1, wall_s=60, memory_mb=1024, output_mb=16)
+    monkeypatch.setattr(judging, "_run_limits", limits)
+    monkeypatch.setattr(judging, "_limits", limits)
 
     found = judged(judging, ROWS + ENTRY + "while True: pass\n", SOFTMAX, "Soft")
 

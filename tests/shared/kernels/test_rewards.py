@@ -47,5 +47,6 @@ def test_a_wrong_answer_has_nothing_and_an_unknown_one_no_reward() -> None:
     assert [reward(unknown, "coverage"), reward(unknown, "speedup")] == [None, None]
 
 
-def test_a_right_answer_that_was_not_timed_is_as_fast_as_the_module() -> None:
-    assert reward(judgement(), "speedup") == 1.0
+def test_a_right_answer_that_was_not_timed_has_no_reward_by_its_speedup() -> None:
+    assert reward(judgement(), "speedup") is None
+    assert reward(judgement(), "coverage") == 1.0

@@ -8,10 +8,13 @@ import ast
 import io
 import re
 import sys
+import threading
 import tokenize
 import warnings
 
 _OLDEST = (3, 11)
+# Python 3.11 counts the depth of a tree, and `catch_warnings` keeps the filters, in one place for all threads.
+_PARSING = threading.Lock()
 # Pythons differ in how deep a tree they build, and all that walks a tree here does so by recursion.
 _DEEPEST = 300
 _F_PREFIX = re.compile(r"\b(?:f|fr|rf)['\"]", re.IGNORECASE)
@@ -28,7 +31,7 @@ def parse(code: str) -> ast.Module | None:
     Nothing is executed, nothing is warned. A tree of more than 300 levels counts as code that does not parse.
     """
     try:
-        with warnings.catch_warnings():
+        with _PARSING, warnings.catch_warnings():
             warnings.simplefilter("ignore")
             tree = ast.parse(code, feature_version=_OLDEST)
             f_strings = _f_strings(tree)

@@ -1,10 +1,13 @@
 import ast
+import gc
 import json
 import os
 import shutil
 import subprocess
 import sys
+import time
 import warnings
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -185,3 +188,24 @@ def test_of_two_methods_with_one_name_the_last_counts() -> None:
     assert found is not None
     assert ast.unparse(found) == "def f(self, x):\n    2"
     assert method(owner, "forward") is None
+
+
+def test_threads_may_parse_at_the_same_time() -> None:
+    """Python 3.11 raises a SystemError when a thread that collects garbage lets another build its tree."""
+    code = "\n".join(f"x{i} = f(a[{i}], lambda y: (y + [1, 2, 3][0]))" for i in range(60))
+
+    def give_way(_phase: str, _info: dict[str, int]) -> None:
+        time.sleep(0.0001)
+
+    before = gc.get_threshold()
+    gc.callbacks.append(give_way)
+    gc.set_threshold(100)
+    try:
+        with ThreadPoolExecutor(4) as pool:
+            trees = list(pool.map(parse, [code] * 12))
+    finally:
+        gc.set_threshold(*before)
+        gc.callbacks.remove(give_way)
+
+    assert {ast.dump(tree) for tree in trees if tree} == {ast.dump(ast.parse(code))}
+    assert None not in trees

@@ -112,7 +112,7 @@ def run(
         splits = [writer.close() for writer in writers.values()]
         told, checked = told_columns(records, verdicts, chosen)
         facts = Facts(
-            knobs={name: stage.read_section(name, stage.Knobs).root for name in SHOWN_SECTIONS},
+            knobs=stage.shown_knobs(SHOWN_SECTIONS),
             account=counted,
             rows=rows,
             told=told,

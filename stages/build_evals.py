@@ -58,6 +58,7 @@ def told(rows: RowCounts, columns: pa.Schema, knobs: recipe.Knobs, ingested: Pat
         start="rollouts of the source",
         steps=[recipe.read_rollouts(knobs, read)],
         last_step=f"`build_evals` writes all of them; `completion` is {completion}.",
+        knobs=knobs,
         limits=[
             *limitations.of_trial(knobs),
             limitations.SOURCE_REWARDS,
@@ -95,11 +96,9 @@ def run(
                 writer.write(row | {"repeat_of": record["repeat_of"], **fate})
                 rows.add(record | fate, "with" if record["reasoning"] else "without", record["reward"])
         files = [writer.close()] if n_rows else []
-        knobs = {name: stage.read_section(name, stage.Knobs).root for name in SHOWN_SECTIONS}
+        knobs = stage.shown_knobs(SHOWN_SECTIONS)
         made = told(rows, columns, knobs, ingested)
-        card = source_set_card(
-            made, rows, dataset, files, knobs=knobs, clusters=clusters, decontaminated=decontaminated
-        )
+        card = source_set_card(made, rows, files, dataset, clusters=clusters, decontaminated=decontaminated)
         write_card(folder, card)
     return {**balance(Counter({None: n_rows})), "split": dict(rows.splits)}
 

@@ -93,6 +93,7 @@ def told(rows: RowCounts, counts: Counter[str | None], knobs: recipe.Knobs, inge
         start="rows of the source",
         steps=[recipe.read_modules(knobs, read), recipe.specified(knobs)],
         last_step="`build_specs` writes a row for each source row of a module; they share its specification.",
+        knobs=knobs,
         limits=limitations.of_writers(rows.names),
     )
 
@@ -133,11 +134,9 @@ def run(
                 writer.write({name: described[name] for name in COLUMNS.names})
                 rows.add(described, described["writer"], len(described["prompt"]))
         files = [writer.close()] if counts[None] else []
-        knobs = {name: stage.read_section(name, stage.Knobs).root for name in SHOWN_SECTIONS}
+        knobs = stage.shown_knobs(SHOWN_SECTIONS)
         made = told(rows, counts, knobs, ingested)
-        card = source_set_card(
-            made, rows, dataset, files, knobs=knobs, clusters=clusters, decontaminated=decontaminated
-        )
+        card = source_set_card(made, rows, files, dataset, clusters=clusters, decontaminated=decontaminated)
         write_card(folder, card)
     return {**balance(counts), "split": dict(rows.splits), "writer": dict(rows.names)}
 

@@ -3,16 +3,15 @@
 import asyncio
 import contextlib
 import json
-import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from aiohttp import web
 
 from stages.shared.records import canonical_json
+from tests.loopback_server import LoopbackServer
 
 
 @dataclass(frozen=True)
@@ -82,10 +81,11 @@ async def _healthy(_: web.Request) -> web.Response:
     return web.Response()
 
 
-class ChatServer:
-    """Counts and keeps what it receives. `stop` resets every connection; `start` after it takes the same port."""
+class ChatServer(LoopbackServer):
+    """Counts and keeps what it receives."""
 
     def __init__(self, script: Script = rate, *, latency_s: float = 0.0, max_in_flight: int | None = None) -> None:
+        super().__init__()
         self.script = script
         self.latency_s = latency_s
         self.limit = max_in_flight
@@ -94,11 +94,8 @@ class ChatServer:
         """Bodies that got the whole of a 200."""
         self.refused = 0
         self.most_in_flight = 0
-        self.port = 0
         self._bodies: Counter[bytes] = Counter()
         self._in_flight = 0
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
 
     @property
     def url(self) -> str:
@@ -109,46 +106,11 @@ class ChatServer:
         """Different bodies that came."""
         return len(self._bodies)
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        self._loop = asyncio.new_event_loop()
-        ready = threading.Event()
-        self._thread = threading.Thread(target=self._serve, args=(self._loop, ready), daemon=True)
-        self._thread.start()
-        assert ready.wait(10), "the chat server did not start"
-
-    def stop(self) -> None:
-        if self._loop and self._thread:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-        self._loop = self._thread = None
-
-    def _serve(self, loop: asyncio.AbstractEventLoop, ready: threading.Event) -> None:
-        asyncio.set_event_loop(loop)
+    def application(self) -> web.Application:
         app = web.Application(client_max_size=2**24)
         app.router.add_post("/v1/chat/completions", self._handle)
         app.router.add_get("/health", _healthy)
-        runner = web.AppRunner(app, shutdown_timeout=0, access_log=None)
-        loop.run_until_complete(runner.setup())
-        site = web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True, backlog=4096)
-        loop.run_until_complete(site.start())
-        self.port = runner.addresses[0][1]
-        ready.set()
-        loop.run_forever()
-        handlers = asyncio.all_tasks(loop)
-        for handler in handlers:
-            handler.cancel()
-        loop.run_until_complete(asyncio.gather(*handlers, return_exceptions=True))
-        loop.run_until_complete(runner.cleanup())
-        loop.close()
+        return app
 
     async def _handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()

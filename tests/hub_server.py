@@ -10,18 +10,17 @@ State is in the folder: another server on it goes on where this one stopped.
 
 import asyncio
 import contextlib
-import threading
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Literal, Self
+from typing import Literal
 
 from aiohttp import web
 
 from tests.hub_api import KNOWN_TOKENS, WRITE_TOKEN, Api, MissingRepositoryError, failure, token_of
 from tests.hub_repositories import MissingFileError, MissingRevisionError, RefusedError, Repositories, Repository
+from tests.loopback_server import LoopbackServer
 
 
 @dataclass(frozen=True)
@@ -68,18 +67,16 @@ def no_faults(_: Received) -> Fault | None:
     return None
 
 
-class HubServer:
+class HubServer(LoopbackServer):
     """Keeps a log of what it receives. Tokens: `hf_write`, `hf_read`; anyone reads what is not private."""
 
     def __init__(self, folder: Path, script: Script = no_faults) -> None:
+        super().__init__()
         self.script = script
         self.repositories = Repositories(folder)
         self.api = Api(self.repositories)
         self.received: list[Received] = []
-        self.port = 0
         self._seen: Counter[tuple[str, str]] = Counter()
-        self._loop: asyncio.AbstractEventLoop | None = None
-        self._thread: threading.Thread | None = None
 
     @property
     def url(self) -> str:
@@ -113,46 +110,10 @@ class HubServer:
                 store.tag(found, tag, oid)
             return oid
 
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.stop()
-
-    def start(self) -> None:
-        """Listen; after `stop` on the same port."""
-        self._loop = asyncio.new_event_loop()
-        ready = threading.Event()
-        self._thread = threading.Thread(target=self._serve, args=(self._loop, ready), daemon=True)
-        self._thread.start()
-        assert ready.wait(10), "the Hub did not start"
-
-    def stop(self) -> None:
-        if self._loop and self._thread:
-            self._loop.call_soon_threadsafe(self._loop.stop)
-            self._thread.join()
-        self._loop = self._thread = None
-
-    def _serve(self, loop: asyncio.AbstractEventLoop, ready: threading.Event) -> None:
-        asyncio.set_event_loop(loop)
+    def application(self) -> web.Application:
         app = web.Application(client_max_size=2**30, middlewares=[self._faulty])
         app.add_routes(self.api.routes())
-        runner = web.AppRunner(app, shutdown_timeout=0, access_log=None)
-        loop.run_until_complete(runner.setup())
-        site = web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True)
-        loop.run_until_complete(site.start())
-        self.port = runner.addresses[0][1]
-        ready.set()
-        loop.run_forever()
-        handlers = asyncio.all_tasks(loop)
-        for handler in handlers:
-            handler.cancel()
-        loop.run_until_complete(asyncio.gather(*handlers, return_exceptions=True))
-        loop.run_until_complete(runner.cleanup())
-        loop.close()
+        return app
 
     @web.middleware
     async def _faulty(self, request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -43,15 +43,19 @@ class ProjectCopy:
             ["git", *identity, *words], cwd=self.folder, check=True, capture_output=True, text=True
         ).stdout
 
-    def dvc(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
-        """Run dvc, which runs the stages with the Python of the tests."""
+    def environment(self) -> dict[str, str]:
+        """Of the commands that run here."""
+        return environment()
+
+    def dvc(self, *words: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run dvc, which runs the stages with the Python of the tests; `env` is added to the environment."""
         done = subprocess.run(
             [sys.executable, "-m", "dvc", *words],
             cwd=self.folder,
             capture_output=True,
             text=True,
             check=False,
-            env=environment(),
+            env=self.environment() | env,
         )
         assert not check or done.returncode == 0, done.stdout + done.stderr
         return done

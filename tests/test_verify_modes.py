@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.imports import ROOT
-from tests.shared.kernels.restricted_host import python_without
+from tests.shared.kernels.sandbox.restricted_host import python_without
 from tests.verify_stage import ENDLESS, RIGHT, WRONG, VerifyStage, record, right
 
 

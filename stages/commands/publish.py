@@ -6,9 +6,7 @@ A version is one commit with data, card and manifest, and a tag. A version that 
 import argparse
 import json
 import logging
-import os
 import re
-import sys
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,14 +15,13 @@ from pydantic import Field
 
 from stages.commands.publishing.checkout import clean_checkout
 from stages.commands.publishing.dataset_folder import DatasetFolder, dataset_folder
-from stages.commands.publishing.hub_repository import HubRepository, set_timeout
 from stages.commands.publishing.lineage import reproduced
 from stages.commands.publishing.local_folder import LocalFolder
 from stages.commands.publishing.target import Target
 from stages.commands.publishing.version import Source, carry_out, plan
-from stages.shared import stage
+from stages.shared import hub_environment, stage
 from stages.shared.hub_errors import explained
-from stages.shared.settings import environment, number, project_root
+from stages.shared.settings import number, project_root
 
 log = logging.getLogger("publish")
 DATASETS = Path("data/datasets")
@@ -83,9 +80,10 @@ def main(words: list[str]) -> None:
     made = reproduced(root, f"{DATASETS.as_posix()}/", options.variant, beside=LENGTHS)
     datasets = with_rows(root, made)
     with TemporaryDirectory(prefix="publish-") as scratch:
-        prepare_hub(root, Path(scratch))
+        caches = {"HF_HUB_CACHE": f"{scratch}/hub", "HF_DATASETS_CACHE": f"{scratch}/datasets"}
+        timeout_s = number(hub_environment.prepare(root, **caches), "PUBLISH_TIMEOUT_S") or _TIMEOUT_S
         names = {variant: repository_name(variant, params.model) for variant in datasets}
-        targets = _targets(root, options, params, names)
+        targets = _targets(root, options, params, names, timeout_s)
         plans = {}
         for variant, dataset in datasets.items():
             source = Source(dataset, names[variant], options.rev, checkout, made[variant], seq_len(root, variant))
@@ -125,24 +123,18 @@ def seq_len(root: Path, variant: str) -> int | None:
     return found.get("99")
 
 
-def prepare_hub(root: Path, scratch: Path) -> None:
-    """Set what `huggingface_hub` and `datasets` read when they are imported: `.env`, and caches that begin empty."""
-    env = environment(root)
-    silent = str(int(not sys.stderr.isatty()))
-    bars = {"HF_HUB_DISABLE_PROGRESS_BARS": silent, "HF_DATASETS_DISABLE_PROGRESS_BARS": silent}
-    caches = {"HF_HUB_CACHE": str(scratch / "hub"), "HF_DATASETS_CACHE": str(scratch / "datasets")}
-    os.environ.update(bars | env | caches)
-    logging.getLogger("httpx2").setLevel(logging.WARNING)
-    logging.getLogger("huggingface_hub").propagate = False  # it has a handler of its own
-    set_timeout(number(env, "PUBLISH_TIMEOUT_S") or _TIMEOUT_S)
+def _targets(
+    root: Path, options: argparse.Namespace, params: Params, names: Mapping[str, str], timeout_s: float
+) -> dict[str, Target]:
+    # huggingface_hub reads the environment when it is imported.
+    from huggingface_hub import get_token  # noqa: PLC0415
 
-
-def _targets(root: Path, options: argparse.Namespace, params: Params, names: Mapping[str, str]) -> dict[str, Target]:
-    from huggingface_hub import get_token  # noqa: PLC0415  # takes 0.3 s
+    from stages.commands.publishing.hub_repository import HubRepository, set_timeout  # noqa: PLC0415
 
     org = options.org or params.org
     if org and options.to is None:
         if get_token():
+            set_timeout(timeout_s)
             return {variant: HubRepository(f"{org}/{name}", public=options.public) for variant, name in names.items()}
         log.info("HF_TOKEN is not set: publishing to the folder %s instead of %s on the Hub", PUBLISHED, org)
     folder = options.to or root / PUBLISHED

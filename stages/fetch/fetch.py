@@ -5,9 +5,7 @@ what they are (`revision.json`).
 """
 
 import logging
-import os
 import re
-import sys
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
@@ -15,16 +13,14 @@ import yaml
 from pydantic import ConfigDict, Field, RootModel, StringConstraints
 
 from stages.fetch.revisions import record, recorded
-from stages.fetch.snapshot import Kind, download
-from stages.shared import stage
+from stages.fetch.snapshot import download
+from stages.shared import hub_environment, stage
 from stages.shared.atomic import replacing
 from stages.shared.hub_errors import explained
-from stages.shared.hub_folder import NOTE, HubFolder
-from stages.shared.settings import environment, project_root
+from stages.shared.hub_folder import NOTE, HubFolder, Kind
+from stages.shared.settings import project_root
 
 log = logging.getLogger("fetch")
-logging.getLogger("httpx2").setLevel(logging.WARNING)
-logging.getLogger("huggingface_hub").propagate = False  # it has a handler of its own
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _ABBREVIATED = re.compile(r"[0-9a-f]{7,39}")
 _HEADER = re.compile(r"---\s*\n(.*?)\n---", re.DOTALL)
@@ -45,10 +41,7 @@ class Repository(stage.Params):
     """Another number asks the Hub again which commit a branch or a tag is."""
 
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([-_][a-z0-9]+)*$")]
-
-
-class Repositories(RootModel[dict[Name, Repository]]):
+class Repositories(RootModel[dict[stage.EntryName, Repository]]):
     """The params section `fetch`, by the name of the folder."""
 
     model_config = ConfigDict(frozen=True)
@@ -103,8 +96,7 @@ def run(fetch: Repositories, *, name: str, folder: Path) -> stage.Metrics:
     if name not in fetch.root:
         raise ValueError(f"params.yaml: the section 'fetch' has no entry '{name}'")
     wanted, root = fetch.root[name], project_root()
-    # huggingface_hub reads its settings when it is imported.
-    os.environ.update({"HF_HUB_DISABLE_PROGRESS_BARS": str(int(not sys.stderr.isatty()))} | environment(root))
+    hub_environment.prepare(root)
     where = f"{wanted.kind} {wanted.repo} at {wanted.revision}"
     with explained(where, "`dvc pull` brings what was pushed"), replacing(folder) as partial:
         commit = pinned(wanted, root)

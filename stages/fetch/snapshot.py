@@ -4,9 +4,9 @@ import fnmatch
 import hashlib
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Literal
 
-Kind = Literal["dataset", "model"]
+from stages.shared.hub_folder import Kind
+
 COMPANIONS = ("README.md", "LICENSE*", "chat_template.jinja")
 """Come along where a repository has them: its card, its licence, what newer tokenizers keep beside their config."""
 _BUFFER_BYTES = 1 << 20

@@ -3,9 +3,10 @@
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, ConfigDict, Field, RootModel, StringConstraints, model_validator
+from pydantic import AfterValidator, ConfigDict, Field, RootModel, model_validator
 
 from stages.shared.model_params import ModelParams
+from stages.shared.stage import EntryName
 
 _OWN_FLAGS = frozenset({"--host", "--port", "--api-key", "--served-model-name"})
 
@@ -56,10 +57,7 @@ class Rollout(ModelParams):
         return self
 
 
-Name = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([_-][a-z0-9]+)*$")]
-
-
-class Rollouts(RootModel[dict[Name, Rollout]]):
-    """The params section `rollouts`, by name; a name has no dot, which DVC would read as a level."""
+class Rollouts(RootModel[dict[EntryName, Rollout]]):
+    """The params section `rollouts`, by name."""
 
     model_config = ConfigDict(frozen=True)

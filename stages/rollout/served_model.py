@@ -5,20 +5,17 @@ import os
 import secrets
 import shlex
 import shutil
-import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
-from types import FrameType
 
 from stages.rollout import leash
-from stages.shared.asking import StoppedError
 from stages.shared.chat_client import ServerError
+from stages.shared.interruption import abandoned, handling, stopped_by
 from stages.shared.providers import Access
 from stages.shared.settings import number
 from stages.shared.starters import are_there, starters
@@ -68,7 +65,7 @@ class ServedModel:
                 | {"VLLM_API_KEY": key},
                 start_new_session=True,
             )
-        with _signals_raised():
+        with handling(_stop):
             self._wait(port, limit_s)
         return Access(f"http://{_HOST}:{port}/v1", key, {})
 
@@ -96,7 +93,7 @@ class ServedModel:
             if fault := self.fault():
                 raise fault
             if not are_there(parents):
-                raise StoppedError("stopped: the process that started this run is gone")
+                raise abandoned()
             lines = self._last_lines()
             if now - began > limit_s:
                 raise ServerError(
@@ -138,16 +135,6 @@ def _is_healthy(port: int) -> bool:
         connection.close()
 
 
-@contextmanager
-def _signals_raised() -> Iterator[None]:
+def _stop(number: int) -> None:
     """So that a signal ends the wait, and the server with it."""
-
-    def stop(number_of: int, _: FrameType | None) -> None:
-        raise StoppedError(f"stopped by {signal.Signals(number_of).name}; run again to go on")
-
-    before = {item: signal.signal(item, stop) for item in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for item, handler in before.items():
-            signal.signal(item, handler)
+    raise stopped_by(number)

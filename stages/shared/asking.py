@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-import signal
 from collections import Counter
 from collections.abc import Callable, Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -10,6 +9,7 @@ from typing import Any
 
 from stages.shared.budget import Budget, BudgetError, Prices
 from stages.shared.chat_client import ChatClient, LostError, ServerError
+from stages.shared.interruption import SIGNALS, abandoned, stopped_by
 from stages.shared.progress import Progress
 from stages.shared.question import Question, state
 from stages.shared.response_store import ResponseStore, StoredReply, request_key
@@ -19,10 +19,6 @@ log = logging.getLogger("asking")
 _GRACE_S = 1.0
 _LOOK_EVERY_S = 0.5
 _TOLD_EVERY_S = 0.5
-
-
-class StoppedError(ValueError):
-    """The run was interrupted; every reply that came is kept."""
 
 
 @dataclass
@@ -144,12 +140,12 @@ async def _run(run: Run, questions: Iterator[Question], workers: int) -> None:
     watchers = [asyncio.create_task(_progress(run)), asyncio.create_task(_watch(run, stop))]
     loop = asyncio.get_running_loop()
 
-    def interrupted(name: str) -> None:
-        run.end(StoppedError(f"stopped by {name}; run again to go on"))
+    def interrupted(number: int) -> None:
+        run.end(stopped_by(number))
         stop.set()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, interrupted, number.name)
+    for number in SIGNALS:
+        loop.add_signal_handler(number, interrupted, number)
     finished = asyncio.create_task(asyncio.wait(tasks))
     stopped = asyncio.create_task(stop.wait())
     try:
@@ -174,7 +170,7 @@ async def _watch(run: Run, stop: asyncio.Event) -> None:
     parents = starters()
     while not (fault := run.fault()) and are_there(parents):
         await asyncio.sleep(_LOOK_EVERY_S)
-    run.end(fault or StoppedError("stopped: the process that started this run is gone"))
+    run.end(fault or abandoned())
     stop.set()
 
 

@@ -6,6 +6,8 @@ from typing import Literal
 import msgspec
 
 NOTE = "revision.json"
+Kind = Literal["dataset", "model"]
+"""Of a repository."""
 
 
 class HubFolder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -13,7 +15,7 @@ class HubFolder(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     repo: str
     """`owner/name` on the Hub."""
-    kind: Literal["dataset", "model"]
+    kind: Kind
     revision: str
     """As it was asked for: a branch, a tag or a commit."""
     commit: str

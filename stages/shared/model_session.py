@@ -8,6 +8,7 @@ from typing import Protocol
 from stages.shared.asking import ask
 from stages.shared.budget import Budget, Prices
 from stages.shared.chat_client import Breaker, ChatClient
+from stages.shared.interruption import abandoned
 from stages.shared.providers import Access, Provider, accesses
 from stages.shared.question import Question, state
 from stages.shared.response_seed import seed
@@ -70,7 +71,7 @@ def answered(
     try:
         with store.lock(stage):
             if os.getppid() != started_by:
-                raise ValueError("the process that started this run is gone")
+                raise abandoned()
             if any(state(question, store).owed for question in questions()):
                 seed(store, root)
             budget = Budget(settings.max_requests, settings.max_usd)

@@ -10,12 +10,12 @@ import inspect
 import json
 import logging
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, RootModel, ValidationError
+from pydantic import BaseModel, ConfigDict, RootModel, StringConstraints, ValidationError
 
 from stages.shared.atomic import replacing
 from stages.shared.table import skip_pandas
@@ -32,6 +32,10 @@ class Params(BaseModel):
 
 class Knobs(RootModel[dict[str, Any]]):
     """A section of `params.yaml` that is shown, not used: any knobs."""
+
+
+EntryName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([-_][a-z0-9]+)*$")]
+"""Of an entry in a section that is a map: part of paths, and without a dot, which DVC would read as a level."""
 
 
 ParamsT = TypeVar("ParamsT", bound=BaseModel)
@@ -56,6 +60,11 @@ def read_section(name: str, model: type[ParamsT], file: Path = PARAMS_FILE) -> P
         knob = ".".join([name, *(str(part) for part in first["loc"])])
         given = "" if first["type"] == "missing" else f" (got {first['input']!r})"
         raise ValueError(f"{file}: {knob}: {first['msg']}{given}") from None
+
+
+def shown_knobs(sections: Iterable[str]) -> dict[str, dict[str, Any]]:
+    """The knobs of sections that a card tells of, by section."""
+    return {name: read_section(name, Knobs).root for name in sections}
 
 
 def write_metrics(path: Path, metrics: Metrics) -> None:

@@ -1,8 +1,6 @@
 """A copy of the project in which real `dvc` commands talk to a Hub on this machine."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -10,7 +8,7 @@ from typing import Any
 import yaml
 
 from tests.hub_server import HubServer
-from tests.project_copy import ProjectCopy, environment
+from tests.project_copy import ProjectCopy
 
 
 def entry(repo: str, *files: str, kind: str = "dataset", revision: str = "main", refresh: int = 0) -> dict[str, Any]:
@@ -40,18 +38,9 @@ class HubProject(ProjectCopy):
         other.folder, other.hub, other.home = folder, self.hub, home
         return other
 
-    def dvc(self, *words: str, check: bool = True, **env: str) -> subprocess.CompletedProcess[str]:
-        """Run dvc, with the Hub as the only one that its stages know."""
-        done = subprocess.run(
-            [sys.executable, "-m", "dvc", *words],
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            check=False,
-            env=environment() | self.hub.environment(self.home) | env,
-        )
-        assert not check or done.returncode == 0, done.stdout + done.stderr
-        return done
+    def environment(self) -> dict[str, str]:
+        """With the Hub as the only one that stages know."""
+        return super().environment() | self.hub.environment(self.home)
 
     def set_params(self, sections: Mapping[str, Mapping[str, Any]]) -> None:
         """Change knobs of the params file, and set its section `fetch` as a whole."""

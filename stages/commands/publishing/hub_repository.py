@@ -1,4 +1,7 @@
-"""Published versions in a dataset repository of the Hub: a commit for each, and tags."""
+"""Published versions in a dataset repository of the Hub: a commit for each, and tags.
+
+Imports `huggingface_hub`, which reads the environment then: `hub_environment.prepare` comes before.
+"""
 
 import json
 import logging
@@ -6,6 +9,19 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
+
+import httpx2
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationDelete,
+    DatasetCard,
+    HfApi,
+    hf_hub_download,
+    set_client_factory,
+    snapshot_download,
+)
+from huggingface_hub.errors import HfHubHTTPError, RemoteEntryNotFoundError, RepositoryNotFoundError
+from huggingface_hub.utils._http import default_client_factory  # nothing public makes what it makes
 
 from stages.commands.publishing.card import Place
 from stages.commands.publishing.checkout import public_address
@@ -27,9 +43,6 @@ def set_timeout(seconds: float) -> None:
 
     Several of its calls say so explicitly, which overrides the timeout of a client, so each request is changed.
     """
-    import httpx2  # noqa: PLC0415
-    from huggingface_hub import set_client_factory  # noqa: PLC0415
-    from huggingface_hub.utils._http import default_client_factory  # noqa: PLC0415
 
     def limit(request: httpx2.Request) -> None:
         given = request.extensions.get("timeout", {})
@@ -47,8 +60,6 @@ class HubRepository:
     """One repository. All its methods may raise what `huggingface_hub` raises for what does not pass by waiting."""
 
     def __init__(self, name: str, *, public: bool) -> None:
-        from huggingface_hub import HfApi  # noqa: PLC0415  # takes 0.3 s
-
         self._api = HfApi()
         self._name = name
         self._public = public
@@ -64,8 +75,6 @@ class HubRepository:
         Raises:
             ValueError: the repository is public, and `--public` was not asked for.
         """
-        from huggingface_hub.errors import RepositoryNotFoundError  # noqa: PLC0415
-
         try:
             info = self._info()
         except RepositoryNotFoundError:
@@ -78,9 +87,6 @@ class HubRepository:
 
     def manifest(self, commit: str) -> Manifest | None:
         """Of the files at a commit."""
-        from huggingface_hub import hf_hub_download  # noqa: PLC0415
-        from huggingface_hub.errors import RemoteEntryNotFoundError  # noqa: PLC0415
-
         try:
             found = self._ask(
                 "read the manifest",
@@ -92,8 +98,6 @@ class HubRepository:
 
     def files(self, commit: str, *, data_only: bool = False) -> Path:
         """Download a commit into the cache, which is empty when a run begins."""
-        from huggingface_hub import snapshot_download  # noqa: PLC0415
-
         wanted = [f"{_DATA}*"] if data_only else None
         found = self._ask(
             "download",
@@ -110,9 +114,6 @@ class HubRepository:
         Raises:
             ValueError: the card is refused, or another commit came in between.
         """
-        from huggingface_hub import CommitOperationAdd, CommitOperationDelete  # noqa: PLC0415
-        from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
-
         parent_commit = parent.commit or self._create()
         self._validate(package.files["README.md"])
         additions = [CommitOperationAdd(path, content) for path, content in package.contents.items()]
@@ -144,7 +145,6 @@ class HubRepository:
 
     def tag(self, rev: str, commit: str) -> None:
         """Make a tag; one that is there stays where it is."""
-        from huggingface_hub.errors import HfHubHTTPError  # noqa: PLC0415
 
         def attempt() -> None:
             try:
@@ -173,8 +173,6 @@ class HubRepository:
         return info
 
     def _validate(self, card: Path | bytes) -> None:
-        from huggingface_hub import DatasetCard  # noqa: PLC0415
-
         assert isinstance(card, bytes)
         text = card.decode()
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stages.shared.cards.recipe import portable
 from stages.shared.hub_folder import holding
 
 
@@ -109,7 +110,7 @@ def _portable(value: Any) -> Any:
         return {_portable(key): _portable(item) for key, item in sorted(value.items())}
     if isinstance(value, list):
         return [_portable(item) for item in value]
-    return Path(value).name if isinstance(value, str) and Path(value).is_absolute() else value
+    return portable(value)
 
 
 def _sources(root: Path, paths: Iterable[str]) -> dict[str, str]:

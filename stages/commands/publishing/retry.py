@@ -57,9 +57,10 @@ def passing_trouble(error: BaseException) -> Trouble | None:
 
     `huggingface_hub` wraps what went wrong underway in errors of its own, so the causes count too.
     """
+    # huggingface_hub reads the environment when it is imported.
     from httpx2 import TransportError  # noqa: PLC0415
     from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled  # noqa: PLC0415
-    from huggingface_hub.utils._http import parse_ratelimit_headers  # noqa: PLC0415
+    from huggingface_hub.utils import parse_ratelimit_headers  # type: ignore[attr-defined]  # noqa: PLC0415
 
     for cause in _causes(error):
         if isinstance(cause, OfflineModeIsEnabled):

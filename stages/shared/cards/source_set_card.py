@@ -73,6 +73,8 @@ class SourceSet:
     steps: Sequence[str]
     """How its rows came about; what is common to source sets is added."""
     last_step: str
+    knobs: recipe.Knobs
+    """The sections of the params file that it shows."""
     limits: Sequence[str]
     """Its limitations; what is common to source sets is added."""
 
@@ -80,10 +82,9 @@ class SourceSet:
 def source_set_card(
     made: SourceSet,
     rows: RowCounts,
-    dataset: Path,
     splits: Sequence[Mapping[str, Any]],
+    dataset: Path,
     *,
-    knobs: recipe.Knobs,
     clusters: Path,
     decontaminated: Path,
 ) -> Card:
@@ -92,9 +93,8 @@ def source_set_card(
     Args:
         made: what it is.
         rows: what was counted of its rows.
-        dataset: where it will be loaded from.
         splits: as `SplitWriter.close` returns them.
-        knobs: the sections of the params file that it shows.
+        dataset: where it will be loaded from.
         clusters: for the traits of modules.
         decontaminated: metrics of `decontaminate`.
     """
@@ -106,7 +106,7 @@ def source_set_card(
         limitations.SOURCE_SET,
         *made.limits,
         *limitations.of_groups(traits),
-        *limitations.of_benchmarks(knobs, compared),
+        *limitations.of_benchmarks(made.knobs, compared),
         *limitations.of_licenses(rows.licenses),
     ]
     tables = [counts_table(what.lower(), found) for what, found in ordered.items()]
@@ -122,13 +122,13 @@ def source_set_card(
             "A row": columns_table(made.schema, made.meanings),
             "How to use": loading_text(dataset, USE),
             "How it was made": numbered(
-                [*made.steps, recipe.compared(knobs, compared), recipe.split(knobs), made.last_step]
+                [*made.steps, recipe.compared(made.knobs, compared), recipe.split(made.knobs), made.last_step]
             ),
             "Funnel": funnel_text(made.accounts, made.start),
             "Statistics": "\n\n".join([made.statistics, *tables]),
             "Licences": licenses_text(rows.licenses, made.licenses_place),
             "Limitations": bullets(limits),
             "Sources": sources_table(rows.sources),
-            "Parameters": recipe.knobs_table(knobs),
+            "Parameters": recipe.knobs_table(made.knobs),
         },
     )

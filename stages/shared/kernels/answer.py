@@ -20,10 +20,10 @@ from stages.shared.kernels.reports import COMPARED, Case, Run, Setting, Task
 FILE = "answer.py"
 CASES: tuple[Case, ...] = ("first", "again", "second", "poison", "ghost", "evaluation", "alternate")
 """In the order in which they are run."""
-_GAPS = re.compile(r"/triton/runtime/interpreter\.py$|/stages/shared/kernels/(builder|libdevice)\.py$")
+_GAPS = re.compile(r"/triton/runtime/interpreter\.py$|/stages/shared/kernels/stand_ins/(builder|libdevice)\.py$")
 _NOT_ON_CPU = re.compile(r"not implemented for '|inline_asm|is not currently supported on the CPU")
 _MOST_OPERATIONS = 100
-_LAUNCHERS = ("kernels/interpreter.py", "kernels/cuda_tasks.py")
+_LAUNCHERS = ("kernels/stand_ins/interpreter.py", "kernels/cuda_tasks.py")
 _MODES: dict[Case, dict[str, Any]] = {
     "again": {"backwards": True, "garbage": -observation.GARBAGE},
     "ghost": {"ghost": True},

@@ -8,8 +8,8 @@ from typing import get_args
 from stages.shared.kernels.compare import Difference, Likeness, compare, is_uniform, is_zero
 from stages.shared.kernels.failures import explain
 from stages.shared.kernels.flags import Flag
-from stages.shared.kernels.fork_server import Ending
 from stages.shared.kernels.reports import COMPARED, Case, Compiled, Expected, Refused, Report, Run, Setting
+from stages.shared.kernels.sandbox.fork_server import Ending
 from stages.shared.kernels.static import Inspection
 from stages.shared.kernels.verdict import Judgement
 

@@ -17,11 +17,12 @@ from triton.runtime.autotuner import Autotuner
 from triton.runtime.errors import OutOfResources
 from triton.runtime.jit import JITFunction, create_function_from_signature
 
-from stages.shared.kernels import answer, cuda_stand_in, device_remap, inductor, loading, observation, selftest
+from stages.shared.kernels import answer, loading, observation
 from stages.shared.kernels.assembler import assemble
-from stages.shared.kernels.driver import Driver
 from stages.shared.kernels.reference import Place
 from stages.shared.kernels.reports import Compiled, Refused, Task, pack, read
+from stages.shared.kernels.stand_ins import cuda_stand_in, device_remap, inductor, selftest
+from stages.shared.kernels.stand_ins.driver import Driver
 
 Send = Callable[[bytes], None]
 

@@ -21,11 +21,12 @@ from triton.runtime.driver import driver
 from triton.runtime.errors import PTXASError
 from triton.runtime.jit import JITFunction
 
-from stages.shared.kernels import device_remap, loading, observation
+from stages.shared.kernels import loading, observation
 from stages.shared.kernels.assembler import assemble
-from stages.shared.kernels.driver import time_once
 from stages.shared.kernels.interpret_tasks import Send, run_answer, run_reference
 from stages.shared.kernels.reference import Place
+from stages.shared.kernels.stand_ins import device_remap
+from stages.shared.kernels.stand_ins.driver import time_once
 from stages.shared.kernels.timed_calls import time_calls
 from stages.shared.kernels.timing import Cuda
 from stages.shared.kernels.timing_reports import TimingTask

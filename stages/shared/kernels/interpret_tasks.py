@@ -13,20 +13,10 @@ import triton
 from triton.runtime import interpreter as triton_interpreter
 from triton.runtime.autotuner import Autotuner
 
-from stages.shared.kernels import (
-    answer,
-    cuda_stand_in,
-    device_remap,
-    inductor,
-    interpreter,
-    loading,
-    observation,
-    reference,
-    reports,
-    selftest,
-)
+from stages.shared.kernels import answer, loading, observation, reference, reports
 from stages.shared.kernels.reference import Place
 from stages.shared.kernels.reports import Subject, Task, Unusable, pack
+from stages.shared.kernels.stand_ins import cuda_stand_in, device_remap, inductor, interpreter, selftest
 
 Send = Callable[[bytes], None]
 

@@ -18,9 +18,9 @@ from typing import NamedTuple, Self
 from stages.shared.code_hash import code_hash
 from stages.shared.kernels.assessment import Module, Told, assess, clean, launches, mode_of
 from stages.shared.kernels.failures import explain
-from stages.shared.kernels.fork_server import ForkServer, Limits, Outcome
 from stages.shared.kernels.gpu import gpu_environment, gpu_name
 from stages.shared.kernels.reports import Case, Expected, Setting, Subject, Task, Unusable, pack, read
+from stages.shared.kernels.sandbox.fork_server import ForkServer, Limits, Outcome
 from stages.shared.kernels.static import WRAPPER, entry_names, inspect_answer
 from stages.shared.kernels.tensors import Tensor, leaves
 from stages.shared.kernels.timekeeper import Timekeeper, with_time
@@ -213,6 +213,6 @@ def versions(mode: Mode) -> dict[str, str]:
         raise ValueError(f"verify.mode {mode} needs {error.name}: uv sync --extra verify") from None
     if mode == "cuda":
         found["gpu"] = gpu_name(os.environ)
-    files = sorted([*Path(__file__).parent.glob("*.py"), *(_ROOT / file for file in _INSPECTED)])
+    files = sorted([*Path(__file__).parent.rglob("*.py"), *(_ROOT / file for file in _INSPECTED)])
     codes = [f"{file.name} {code_hash(file.read_text())}" for file in files if file.name != "judgements.py"]
     return {"engine": sha256("\n".join(codes).encode()).hexdigest()[:16], **found}

@@ -5,7 +5,6 @@ A judgement is stored like a reply of a model: the question is the code, what ju
 
 import hashlib
 import logging
-import signal
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
@@ -13,11 +12,11 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import asdict
 from itertools import islice
-from types import FrameType
 from typing import Any, NamedTuple
 
-from stages.shared.kernels import sandbox
+from stages.shared.interruption import abandoned, handling, stopped_by
 from stages.shared.kernels.judge import Judge, versions
+from stages.shared.kernels.sandbox import host
 from stages.shared.kernels.verdict import Job, Judgement, Mode
 from stages.shared.progress import Progress
 from stages.shared.response_seed import seed
@@ -95,7 +94,7 @@ def judged(stage: str, mode: Mode, timeout_s: float, jobs: Callable[[], Iterable
                 seed(store, root)
             total = sum(1 for _ in judgements.owed(jobs()))
             if total:
-                if gap := sandbox.check():
+                if gap := host.check():
                     log.warning("%s; VERIFY_UNSANDBOXED is set, so answers run without that protection", gap)
                 log.info("%d answers to judge, the rest is stored", total)
                 with Judge(mode, timeout_s, workers=total) as judge:
@@ -129,9 +128,11 @@ def keep_all(
     progress = Progress(log, total, "answer")
     verdicts: Counter[str] = Counter()
     running: dict[Future[tuple[Judgement, float]], Owed] = {}
+    signals: list[int] = []
     pool = ThreadPoolExecutor(workers)
     try:
-        with _noted_signals() as signals:
+        # A signal is noted, as otherwise it would end the process in the middle of a line of the store.
+        with handling(signals.append):
             while True:
                 # One job each waits, so that no thread does.
                 waiting = islice(owed, 2 * workers - len(running))
@@ -150,9 +151,9 @@ def keep_all(
                 if failed:
                     raise failed[0]
                 if signals:
-                    raise ValueError(f"stopped by {signals[0]}; run again to go on")
+                    raise stopped_by(signals[0])
                 if not wanted():
-                    raise ValueError("stopped: the process that started this run is gone")
+                    raise abandoned()
     finally:
         # The threads that are inside a job end when the judge closes.
         pool.shutdown(wait=False, cancel_futures=True)
@@ -164,22 +165,6 @@ def _timed(judge: Callable[[Job], Judgement], job: Job) -> tuple[Judgement, floa
     began = time.monotonic()
     judgement = judge(job)
     return judgement, round((time.monotonic() - began) * 1000, 1)
-
-
-@contextmanager
-def _noted_signals() -> Iterator[list[str]]:
-    """Names of the signals that came, which otherwise would end the process in the middle of a line of the store."""
-    came: list[str] = []
-
-    def note(number: int, _: FrameType | None) -> None:
-        came.append(signal.Signals(number).name)
-
-    before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield came
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _sha256(text: str) -> str:

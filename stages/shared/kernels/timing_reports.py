@@ -2,7 +2,7 @@
 
 import msgspec
 
-from stages.shared.kernels.reports import Setting, Subject
+from stages.shared.kernels.reports import Setting, Subject, decoded
 from stages.shared.kernels.tensors import Value
 from stages.shared.kernels.timing import Lap
 
@@ -56,10 +56,4 @@ _decoder = msgspec.msgpack.Decoder(TimingReport)
 
 def read_timing(frames: list[bytes]) -> list[TimingReport]:
     """The reports in frames, as far as they are reports."""
-    found = []
-    for frame in frames:
-        try:
-            found.append(_decoder.decode(frame))
-        except (msgspec.DecodeError, RecursionError):
-            return found
-    return found
+    return decoded(frames, _decoder)

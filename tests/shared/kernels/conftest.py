@@ -7,10 +7,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stages.shared.kernels.fork_server import ForkServer, Limits
 from stages.shared.kernels.judge import Judge
-from tests.shared.kernels import hostile_tasks
-from tests.shared.kernels.restricted_host import python_without
+from stages.shared.kernels.sandbox.fork_server import ForkServer, Limits
+from tests.shared.kernels.sandbox import hostile_tasks
+from tests.shared.kernels.sandbox.restricted_host import python_without
 
 AMPLE = Limits(cpu_s=20, wall_s=60, memory_mb=256, output_mb=16)
 

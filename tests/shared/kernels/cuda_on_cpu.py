@@ -10,8 +10,9 @@ from functools import partial
 
 import msgspec
 
-from stages.shared.kernels import cuda_tasks, device_remap, interpret_tasks, loading
+from stages.shared.kernels import cuda_tasks, interpret_tasks, loading
 from stages.shared.kernels.reference import Place
+from stages.shared.kernels.stand_ins import device_remap
 from stages.shared.kernels.timed_calls import time_calls
 from stages.shared.kernels.timing import Host
 from stages.shared.kernels.timing_reports import TimingTask

@@ -11,6 +11,7 @@ from stages.shared.kernels import judge
 from stages.shared.kernels.judge import Judge, versions
 from stages.shared.kernels.verdict import Job, Judgement
 from stages.verify import Params, run
+from tests.shared.kernels.written_answers import right
 from tests.stages import tables
 from tests.verify_stage import MODULE, RIGHT, WRONG, record
 
@@ -18,17 +19,7 @@ SLOW = "import time\n" + RIGHT.replace("        out =", "        time.sleep(0.01
 STALE = RIGHT.replace("class ScaleNew(nn.Module):\n", "class ScaleNew(nn.Module):\n    calls = 0\n\n").replace(
     "        out =", "        self.calls += 1\n        if self.calls > 6:\n            return x\n        out ="
 )
-OK = Judgement(
-    verdict="ok",
-    has_kernel=True,
-    launches=1,
-    compiles=True,
-    correct=True,
-    flags=[],
-    torch_ops=[],
-    detail=None,
-    speedup=None,
-)
+OK = right()
 
 
 @pytest.fixture(scope="module", autouse=True)

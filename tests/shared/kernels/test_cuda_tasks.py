@@ -13,7 +13,7 @@ from triton.runtime.jit import JITFunction
 
 from stages.shared.kernels import cuda_tasks, observation
 from stages.shared.kernels.answer import failure_of
-from stages.shared.kernels.fork_server import ForkServer
+from stages.shared.kernels.sandbox.fork_server import ForkServer
 from tests.shared.kernels import example_kernel
 from tests.shared.kernels.test_assembler import PTX
 

@@ -11,18 +11,10 @@ import pytest
 from stages.shared.kernels.judgements import Judgements, Owed, keep_all
 from stages.shared.kernels.verdict import Job, Judgement
 from stages.shared.response_store import ResponseStore
+from tests.shared.kernels.written_answers import right
 
 VERSIONS = {"engine": "1", "triton": "3.7.1"}
-OK = Judgement(
-    verdict="ok",
-    has_kernel=True,
-    launches=1,
-    compiles=True,
-    correct=True,
-    flags=["shape_rank"],
-    torch_ops=["mean"],
-    detail=None,
-)
+OK = right(flags=["shape_rank"], torch_ops=["mean"])
 
 
 def job(answer: str | None, **other: str) -> Job:

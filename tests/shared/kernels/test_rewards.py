@@ -1,21 +1,7 @@
-from typing import Any
-
 import pytest
 
 from stages.shared.kernels.rewards import reward
-from stages.shared.kernels.verdict import Judgement
-
-
-def judgement(verdict: str = "ok", **columns: Any) -> Judgement:
-    plain: dict[str, Any] = {
-        "has_kernel": True,
-        "launches": 1,
-        "compiles": True,
-        "correct": True,
-        "flags": [],
-        "torch_ops": [],
-    }
-    return Judgement(verdict, **plain | {"detail": None} | columns)
+from tests.shared.kernels.written_answers import right
 
 
 @pytest.mark.parametrize(
@@ -32,21 +18,21 @@ def judgement(verdict: str = "ok", **columns: Any) -> Judgement:
     ],
 )
 def test_coverage_counts_what_is_left_to_torch(operations: int, flags: list[str], expected: float) -> None:
-    assert reward(judgement(torch_ops=["sum"] * operations, flags=flags), "coverage") == expected
+    assert reward(right(torch_ops=["sum"] * operations, flags=flags), "coverage") == expected
 
 
 @pytest.mark.parametrize(("speedup", "expected"), [(0.2, 1.0), (1.0, 1.0), (1.5, 1.5), (2.1, 2.1), (50.0, 2.1)])
 def test_speedup_is_bounded(speedup: float, expected: float) -> None:
-    assert reward(judgement(speedup=speedup), "speedup") == pytest.approx(expected)
+    assert reward(right(speedup=speedup), "speedup") == pytest.approx(expected)
 
 
 def test_a_wrong_answer_has_nothing_and_an_unknown_one_no_reward() -> None:
-    wrong, unknown = judgement("wrong", speedup=9.0), judgement("unknown")
+    wrong, unknown = right(verdict="wrong", speedup=9.0), right(verdict="unknown")
 
     assert [reward(wrong, "coverage"), reward(wrong, "speedup")] == [0.0, 0.0]
     assert [reward(unknown, "coverage"), reward(unknown, "speedup")] == [None, None]
 
 
 def test_a_right_answer_that_was_not_timed_has_no_reward_by_its_speedup() -> None:
-    assert reward(judgement(), "speedup") is None
-    assert reward(judgement(), "coverage") == 1.0
+    assert reward(right(), "speedup") is None
+    assert reward(right(), "coverage") == 1.0

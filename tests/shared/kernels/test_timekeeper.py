@@ -6,9 +6,9 @@ from dataclasses import replace
 import pytest
 
 from stages.shared.kernels.flags import Flag
-from stages.shared.kernels.fork_server import ForkServer, Limits
-from stages.shared.kernels.frames import pack
 from stages.shared.kernels.reports import Setting, Subject
+from stages.shared.kernels.sandbox.fork_server import ForkServer, Limits
+from stages.shared.kernels.sandbox.frames import pack
 from stages.shared.kernels.timekeeper import Timed, Timekeeper, planned
 from stages.shared.kernels.timing_reports import TimingTask
 

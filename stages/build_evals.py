@@ -56,6 +56,7 @@ def told(rows: RowCounts, columns: pa.Schema, knobs: recipe.Knobs, ingested: Pat
         statistics=rewards_text(rows.values, n_rows - len(rows.values)),
         accounts=[read],
         start="rollouts of the source",
+        reader="ingest",
         steps=[recipe.read_rollouts(knobs, read)],
         last_step=f"`build_evals` writes all of them; `completion` is {completion}.",
         knobs=knobs,

@@ -91,6 +91,7 @@ def told(rows: RowCounts, counts: Counter[str | None], knobs: recipe.Knobs, inge
         statistics=mean,
         accounts=[source_account(read, counts.total()), balance(counts)],
         start="rows of the source",
+        reader="ingest_modules",
         steps=[recipe.read_modules(knobs, read), recipe.specified(knobs)],
         last_step="`build_specs` writes a row for each source row of a module; they share its specification.",
         knobs=knobs,

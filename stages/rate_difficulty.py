@@ -135,15 +135,15 @@ def run(
         for columns in rows:
             writer.write(columns)
         used = write_responses(responses, replies)
-    told = {
+    metrics = {
         **balance(Counter({None: len(rows)})),
         "difficulty": dict(Counter(row["difficulty"] or "unrated" for row in rows)),
         "modules": len(rated),
     }
     if params.rater == "static":
-        return told
+        return metrics
     levels = ((row["static_difficulty"], row["difficulty"]) for row in rows)
-    return told | {
+    return metrics | {
         "failed": dict(Counter(reason for _, reason in failed)),
         "agreement_with_static": agreement(pair for pair in levels if all(pair)),
         "ledger": ledger(((reply.request["model"], reply.reply) for reply in used), price_table),

@@ -33,7 +33,7 @@ STAGES = (
 
 
 def funnel(accounts: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
-    """Rows that are left after each drop reason, for each dataset.
+    """How many rows each drop reason takes, on the way from all rows to those of a dataset.
 
     Args:
         accounts: accounting of each dataset, as `select` writes it.

@@ -127,14 +127,14 @@ def run(params: Params, *, records: Path, verdicts: Path, responses: Path) -> st
 
     with table.writing(verdicts, VERDICTS) as writer:
         judgements = sum(1 for _ in writing_responses(responses, used(writer)))
-    told = {
+    metrics = {
         **balance(Counter({None: writer.n_rows})),
         **{name: dict(values) for name, values in counts.items()},
         "judgements": judgements,
     }
     if speedups:
-        told["speedup"] = {"median": statistics.median(speedups), "faster": sum(value > 1 for value in speedups)}
-    return told
+        metrics["speedup"] = {"median": statistics.median(speedups), "faster": sum(value > 1 for value in speedups)}
+    return metrics
 
 
 if __name__ == "__main__":

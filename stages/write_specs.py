@@ -52,8 +52,8 @@ def question(module: dict[str, Any], params: Params, prompt: str) -> Question | 
 
 def written_by_model(
     modules: list[dict[str, Any]], params: Params, prompt: str, prices: Prices
-) -> tuple[list[dict[str, Any]], list[StoredReply]]:
-    """Rows of `SPECS` that the model wrote, and all replies they took.
+) -> tuple[list[dict[str, Any]], list[StoredReply], dict[str, int]]:
+    """Rows of `SPECS` that the model wrote, all replies they took, and the modules that failed for good by reason.
 
     Raises:
         ValueError: modules are left without a reply, or too many failed for good.
@@ -81,7 +81,7 @@ def written_by_model(
                 {"module_id": module["module_id"], "prompt": text, "writer": params.model, "request_keys": keys}
             )
     check_failed("write_specs", failed, len(rows), params.max_failed_fraction)
-    return rows, replies
+    return rows, replies, dict(Counter(reason for _, reason in failed))
 
 
 def run(params: Params, *, modules: Path, prompt: Path, prices: Path, specs: Path, responses: Path) -> stage.Metrics:
@@ -90,8 +90,9 @@ def run(params: Params, *, modules: Path, prompt: Path, prices: Path, specs: Pat
     read = ["module_id", "python_code", "entry_point"]
     found = [row for batch in table.batches(modules, read) for row in batch.to_pylist()]
     replies: list[StoredReply] = []
+    failed: dict[str, int] = {}
     if params.writer == "llm":
-        rows, replies = written_by_model(found, params, prompt.read_text(encoding="utf-8"), price_table)
+        rows, replies, failed = written_by_model(found, params, prompt.read_text(encoding="utf-8"), price_table)
     else:
         texts = engine.map_rows(specification, found)
         ids = (module["module_id"] for module in found)
@@ -105,15 +106,18 @@ def run(params: Params, *, modules: Path, prompt: Path, prices: Path, specs: Pat
         used = write_responses(responses, replies)
     texts_written = [row["prompt"] for row in rows if row["prompt"]]
     mean = sum(map(len, texts_written)) / len(texts_written) if texts_written else None
-    told = {
+    metrics = {
         **balance(Counter({None: len(rows)})),
         "without_text": len(rows) - len(texts_written),
         "different_texts": len(set(texts_written)),
         "mean_characters": None if mean is None else round(mean, 1),
     }
     if params.writer == "template":
-        return told
-    return told | {"ledger": ledger(((reply.request["model"], reply.reply) for reply in used), price_table)}
+        return metrics
+    return metrics | {
+        "failed": failed,
+        "ledger": ledger(((reply.request["model"], reply.reply) for reply in used), price_table),
+    }
 
 
 if __name__ == "__main__":

@@ -7,13 +7,14 @@ import shlex
 import subprocess
 from importlib.metadata import distributions
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 import yaml
 from pydantic import BaseModel
 
 from stages import report
+from stages.commands import publish
 from stages.shared import stage
 from tests.imports import ROOT, transitive_imports
 from tests.pins import PYPROJECT, pinned
@@ -158,10 +159,18 @@ def test_every_knob_is_explained_in_the_params_file_and_in_its_model() -> None:
     knobs = [i for i, line in enumerate(lines) if re.match(r" {2}[a-z_]+: \S", line)]
 
     assert [lines[i] for i in knobs if not lines[i - 1].startswith("  #")] == []
-    for name, model in ((name, sections(name)[name]) for name in PACKAGE_OF if name in sections(name)):
-        for knob in model.model_fields:
-            if knob != "root":
-                assert re.search(rf'^    {knob}: .*\n    """', declarations(model), re.MULTILINE), f"{name}.{knob}"
+    models = {section: model for name in PACKAGE_OF for section, model in sections(name).items()}
+    for section, model in (models | {"publish": publish.Params}).items():
+        entry = entry_model(model)
+        for knob in entry.model_fields:
+            assert re.search(rf'^    {knob}: .*\n    """', declarations(entry), re.MULTILINE), f"{section}.{knob}"
+
+
+def entry_model(model: type[BaseModel]) -> type[BaseModel]:
+    """The model of an entry, where a section is a map of them."""
+    root = model.model_fields.get("root")
+    found: type[BaseModel] = get_args(root.annotation)[1] if root else model
+    return found
 
 
 def test_packages_are_empty() -> None:

@@ -59,7 +59,7 @@ def test_a_gpu_that_is_not_there_ends_in_one_line(tmp_path: Path) -> None:
 
     last = stage.fail(PATH=os.defpath)
 
-    assert last == "verify: verify.mode cuda needs an NVIDIA GPU: nvidia-smi was not found"
+    assert last == "verify: mode cuda needs an NVIDIA GPU: nvidia-smi was not found"
 
 
 @pytest.mark.parametrize("mode", ["interpret", "cuda"])
@@ -76,7 +76,7 @@ def test_a_missing_extra_ends_in_one_line_that_says_what_to_install(tmp_path: Pa
 
     last = stage.fail("-S", PYTHONPATH=path)
 
-    assert last == f"verify: verify.mode {mode} needs torch: uv sync --extra verify"
+    assert last == f"verify: mode {mode} needs torch: uv sync --extra verify"
 
 
 def test_a_host_that_cannot_confine_answers_is_refused_before_anything_is_judged(

@@ -81,7 +81,7 @@ def main(words: list[str]) -> None:
     datasets = with_rows(root, made)
     with TemporaryDirectory(prefix="publish-") as scratch:
         caches = {"HF_HUB_CACHE": f"{scratch}/hub", "HF_DATASETS_CACHE": f"{scratch}/datasets"}
-        timeout_s = number(hub_environment.prepare(root, **caches), "PUBLISH_TIMEOUT_S") or _TIMEOUT_S
+        timeout_s = number(hub_environment.prepare(root, **caches), "PUBLISH_TIMEOUT_S", positive=True) or _TIMEOUT_S
         names = {variant: repository_name(variant, params.model) for variant in datasets}
         targets = _targets(root, options, params, names, timeout_s)
         plans = {}

@@ -46,7 +46,7 @@ class ServedModel:
         Raises:
             ValueError: there is no vllm, it ended, it took too long, or this process is told to stop.
         """
-        limit_s = number(self._env, "VLLM_START_S") or _START_S
+        limit_s = number(self._env, "VLLM_START_S", positive=True) or _START_S
         executable = _executable(self._env)
         with socket.socket() as taken:
             taken.bind((_HOST, 0))

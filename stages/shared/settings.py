@@ -29,15 +29,15 @@ class Settings:
         """From `LLM_CONCURRENCY`, `LLM_MAX_REQUESTS`, `LLM_MAX_USD`, `LLM_PATIENCE_S` and `LLM_TIMEOUT_S`.
 
         Raises:
-            ValueError: a variable that is no positive number.
+            ValueError: a cap that is negative, another limit that is not above 0, or a part of a request.
         """
-        requests = number(env, "LLM_MAX_REQUESTS")
+        requests = number(env, "LLM_MAX_REQUESTS", whole=True)
         return cls(
-            concurrency=max(1, int(number(env, "LLM_CONCURRENCY") or _CONCURRENCY)),
+            concurrency=int(number(env, "LLM_CONCURRENCY", positive=True, whole=True) or _CONCURRENCY),
             max_requests=None if requests is None else int(requests),
             max_usd=number(env, "LLM_MAX_USD"),
-            patience_s=number(env, "LLM_PATIENCE_S") or None,
-            timeout_s=number(env, "LLM_TIMEOUT_S") or None,
+            patience_s=number(env, "LLM_PATIENCE_S", positive=True),
+            timeout_s=number(env, "LLM_TIMEOUT_S", positive=True),
         )
 
 
@@ -57,11 +57,17 @@ def store_folder(root: Path, env: Mapping[str, str]) -> Path:
     return root / Path(env.get("RESPONSE_STORE") or ".responses").expanduser()
 
 
-def number(env: Mapping[str, str], name: str) -> float | None:
-    """A variable as a number, None where it is not set.
+def number(env: Mapping[str, str], name: str, *, positive: bool = False, whole: bool = False) -> float | None:
+    """A variable as a number of 0 or more, None where it is not set.
+
+    Args:
+        env: the environment.
+        name: of the variable.
+        positive: 0 is refused.
+        whole: fractions are refused.
 
     Raises:
-        ValueError: it is no number of 0 or more.
+        ValueError: it is no such number.
     """
     text = env.get(name, "").strip()
     if not text:
@@ -70,6 +76,7 @@ def number(env: Mapping[str, str], name: str) -> float | None:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not 0 <= value < math.inf:
-        raise ValueError(f"{name}: expected a number of 0 or more, got {text!r}")
+    if not 0 <= value < math.inf or (positive and value == 0) or (whole and not value.is_integer()):
+        kind = "whole number" if whole else "number"
+        raise ValueError(f"{name}: expected a {kind} {'above 0' if positive else 'of 0 or more'}, got {text!r}")
     return value

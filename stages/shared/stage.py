@@ -101,3 +101,5 @@ def main(run: Callable[..., Metrics]) -> None:
     except (ValueError, OSError) as error:
         message = " ".join(str(error).split())
         sys.exit(f"{name}: {message}")
+    except KeyboardInterrupt:
+        sys.exit(130)  # as a shell tells of Ctrl-C

@@ -14,12 +14,25 @@ def test_limits_are_read_and_empty_ones_are_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["LLM_CONCURRENCY", "LLM_MAX_REQUESTS", "LLM_MAX_USD", "LLM_PATIENCE_S", "LLM_TIMEOUT_S"]
+    ("name", "expected", "refused"),
+    [
+        ("LLM_CONCURRENCY", "a whole number above 0", ["0", "2.5"]),
+        ("LLM_MAX_REQUESTS", "a whole number of 0 or more", ["2.5"]),
+        ("LLM_MAX_USD", "a number of 0 or more", []),
+        ("LLM_PATIENCE_S", "a number above 0", ["0"]),
+        ("LLM_TIMEOUT_S", "a number above 0", ["0"]),
+    ],
 )
-@pytest.mark.parametrize("text", ["many", "-1", "nan", "inf"])
-def test_a_limit_that_is_no_number_is_named(name: str, text: str) -> None:
-    with pytest.raises(ValueError, match=f"{name}: expected a number of 0 or more, got '{text}'"):
-        Settings.read({name: text})
+def test_a_limit_that_is_no_such_number_is_named(name: str, expected: str, refused: list[str]) -> None:
+    for text in ["many", "-1", "nan", "inf", *refused]:
+        with pytest.raises(ValueError, match=f"{name}: expected {expected}, got '{text}'"):
+            Settings.read({name: text})
+
+
+def test_a_cap_of_nothing_is_a_cap() -> None:
+    found = Settings.read({"LLM_MAX_REQUESTS": "0", "LLM_MAX_USD": "0"})
+
+    assert (found.max_requests, found.max_usd) == (0, 0.0)
 
 
 def test_the_environment_is_over_the_env_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from stages.shared.cards.markdown import Markdown, markdown_table
 
 _FLAG = "flag_"
 REASONS = {
-    "rejected": ("ingest", "not readable as what the source should hold"),
+    "rejected": ("", "not readable as what the source should hold"),
     "same_module": ("ingest_modules", "a further rollout of a module that is there already"),
     "no_reward": ("filter_reward", "the reward is missing"),
     "low_reward": ("filter_reward", "the reward is not above the cutoff"),
@@ -22,17 +22,18 @@ REASONS = {
     "excluded_group": ("select", "its group of modules is pinned to both splits"),
     "repeat": ("select", "a copy of the same content stays"),
     "not_unique": ("select", "a better row of the same `dedupe.key` stays"),
-    "no_spec": ("build_specs", "the module's code shows no class to describe"),
+    "no_spec": ("build_specs", "the module has no specification: its code shows no class, or the writer gave none"),
 }
-"""Stage and meaning of each reason; the flags share an entry."""
+"""Stage and meaning of each reason; the flags share an entry, and every stage that reads a source may reject rows."""
 
 
-def funnel_text(accounts: Sequence[Mapping[str, Any]], start: str) -> str:
+def funnel_text(accounts: Sequence[Mapping[str, Any]], start: str, reader: str) -> str:
     """The way from all rows to those of the dataset.
 
     Args:
         accounts: `rows_in`, `kept` and `dropped_<reason>` of stages; each goes on with what the one before kept.
         start: what the rows are at the start.
+        reader: the stage that read them.
     """
     left = accounts[0]["rows_in"]
     lines: list[tuple[object, ...]] = [(start, "", "", "", left)]
@@ -42,7 +43,7 @@ def funnel_text(accounts: Sequence[Mapping[str, Any]], start: str) -> str:
         for reason in sorted(dropped, key=_place):
             left -= dropped[reason]
             stage, meaning = REASONS[_entry(reason)]
-            lines.append((reason, stage, Markdown(meaning), dropped[reason], left))
+            lines.append((reason, stage or reader, Markdown(meaning), dropped[reason], left))
         assert left == account["kept"], "the dropped rows and the kept rows are not all rows"
     return markdown_table(["", "stage", "meaning", "dropped", "left"], [*lines, ("in this dataset", "", "", "", left)])
 

@@ -70,6 +70,8 @@ class SourceSet:
     """From the rows of the source to those of the set, as `accounting` counts them."""
     start: str
     """What the rows of the source are."""
+    reader: str
+    """The stage that read them."""
     steps: Sequence[str]
     """How its rows came about; what is common to source sets is added."""
     last_step: str
@@ -124,7 +126,7 @@ def source_set_card(
             "How it was made": numbered(
                 [*made.steps, recipe.compared(made.knobs, compared), recipe.split(made.knobs), made.last_step]
             ),
-            "Funnel": funnel_text(made.accounts, made.start),
+            "Funnel": funnel_text(made.accounts, made.start, made.reader),
             "Statistics": "\n\n".join([made.statistics, *tables]),
             "Licences": licenses_text(rows.licenses, made.licenses_place),
             "Limitations": bullets(limits),

@@ -99,7 +99,7 @@ def variant_card(
             "A row": columns_table(schema, ROLLOUTS | {"completion": completion}),
             "How to use": loading_text(dataset, USE) + f"\n\n{TRAINERS}",
             "How it was made": numbered(_steps(variant, completion, facts)),
-            "Funnel": funnel_text([facts.ingested, facts.account], "rollouts of the source"),
+            "Funnel": funnel_text([facts.ingested, facts.account], "rollouts of the source", "ingest"),
             "Statistics": _statistics(facts, counted),
             "Licences": licenses_text(licenses, "info."),
             "Limitations": bullets(_limitations(variant, facts, licenses)),

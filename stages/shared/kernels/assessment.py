@@ -238,7 +238,7 @@ def _compilation(told: Told) -> tuple[bool | None, str | None]:
     if told.ending == "timeout":
         return None, explain("timeout", f"while compiling: {told.detail}")
     if told.ending in {"memory", "output"}:
-        return None, explain("memory", f"while compiling: {clean(told.detail)}")
+        return None, explain(told.ending, f"while compiling: {clean(told.detail)}")
     if compiled - refused.keys():
         return True, None
     if refused:

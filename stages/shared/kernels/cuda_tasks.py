@@ -92,7 +92,7 @@ def warm() -> None:
         driver.set_active(CudaDriver())
     except (AssertionError, RuntimeError, ImportError, OSError, subprocess.CalledProcessError) as error:
         why = " ".join(str(error).split())
-        raise ValueError(f"verify.mode cuda: triton cannot use the GPU of this machine: {why}") from None
+        raise ValueError(f"mode cuda: triton cannot use the GPU of this machine: {why}") from None
 
 
 def cubin(_: CUDABackend, ptx: str, __: Any, options: Any, capability: int) -> bytes:

@@ -16,10 +16,10 @@ def gpu_name(env: Mapping[str, str]) -> str:
         told = subprocess.run(words, capture_output=True, text=True, check=False, env=dict(env), timeout=60)  # noqa: S603
     except (FileNotFoundError, subprocess.TimeoutExpired) as error:
         why = "nvidia-smi was not found" if isinstance(error, FileNotFoundError) else "nvidia-smi does not answer"
-        raise ValueError(f"verify.mode cuda needs an NVIDIA GPU: {why}") from None
+        raise ValueError(f"mode cuda needs an NVIDIA GPU: {why}") from None
     if told.returncode != 0 or not told.stdout.strip():
         why = " ".join((told.stdout + told.stderr).split()) or f"nvidia-smi --id={first} names none"
-        raise ValueError(f"verify.mode cuda needs an NVIDIA GPU: {why}")
+        raise ValueError(f"mode cuda needs an NVIDIA GPU: {why}")
     return told.stdout.splitlines()[0].strip()
 
 

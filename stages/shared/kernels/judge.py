@@ -206,11 +206,11 @@ def versions(mode: Mode) -> dict[str, str]:
         ValueError: a package is missing, or this is no Linux, or has no GPU for mode `cuda`.
     """
     if platform.system() != "Linux":
-        raise ValueError(f"verify.mode {mode} needs Linux: triton is not there for {platform.system()}")
+        raise ValueError(f"mode {mode} needs Linux: triton is not there for {platform.system()}")
     try:
         found = {name: version(name) for name in ("torch", "triton", "numpy")}
     except PackageNotFoundError as error:
-        raise ValueError(f"verify.mode {mode} needs {error.name}: uv sync --extra verify") from None
+        raise ValueError(f"mode {mode} needs {error.name}: uv sync --extra verify") from None
     if mode == "cuda":
         found["gpu"] = gpu_name(os.environ)
     files = sorted([*Path(__file__).parent.rglob("*.py"), *(_ROOT / file for file in _INSPECTED)])

@@ -12,7 +12,7 @@ import numpy as np
 
 from stages.shared.kernels.failures import explain
 from stages.shared.kernels.flags import Flag
-from stages.shared.kernels.sandbox.fork_server import ForkServer, Limits, Outcome
+from stages.shared.kernels.sandbox.fork_server import Ending, ForkServer, Limits, Outcome
 from stages.shared.kernels.speedup import Claims, believe
 from stages.shared.kernels.tensors import Tensor, Value, array, leaves
 from stages.shared.kernels.timing import Lap
@@ -24,6 +24,8 @@ BUDGET_S = 3.0
 SHOWN = 2
 """Of the first ten laps, which are always run."""
 _KEPT = 16
+_ENDED: dict[Ending, list[Flag]] = {"timeout": ["timeout"], "crashed": ["crash"], "exited": ["forged_exit"]}
+"""Flags of an answer whose timing did not end; too much memory or output is none."""
 _LOOSE = 0.02
 """Timed calls run with PyTorch's default settings, in which a convolution may round to TF32."""
 
@@ -96,9 +98,8 @@ def timed(outcome: Outcome, alone: Sequence[Lap], expected: dict[int, Value]) ->
     given = _shown(reports)
     if not all(alike(expected[lap], output) for lap, output in given.items() if lap in expected):
         return Timed(None, ["cached_output"], wrong=True)
-    ended: dict[str, Flag] = {"timeout": "timeout", "crashed": "crash", "memory": "crash", "exited": "forged_exit"}
     if outcome.ending != "done":
-        return Timed(None, [ended.get(outcome.ending, "crash")])
+        return Timed(None, _ENDED.get(outcome.ending, []))
     row = [(report, at) for report, at in zip(reports, outcome.times, strict=False) if _marks_row(report)]
     laps = [report for report in reports if isinstance(report, Laps)]
     if len(laps) != 1 or len(row) != 2 or not isinstance(row[0][0], RowBegins) or given.keys() != expected.keys():

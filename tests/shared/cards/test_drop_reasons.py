@@ -19,7 +19,7 @@ SELECTED = {
 
 
 def test_the_funnel_has_every_reason_in_the_order_in_which_it_is_looked_for() -> None:
-    lines = funnel_text([INGESTED, SELECTED], "rollouts").splitlines()
+    lines = funnel_text([INGESTED, SELECTED], "rollouts", "ingest").splitlines()
 
     assert lines == [
         "|  | stage | meaning | dropped | left |",
@@ -45,7 +45,7 @@ def test_the_funnel_has_every_reason_in_the_order_in_which_it_is_looked_for() ->
 )
 def test_rows_that_are_not_accounted_for_are_refused(accounts: list[dict[str, int]]) -> None:
     with pytest.raises(AssertionError):
-        funnel_text(accounts, "rollouts")
+        funnel_text(accounts, "rollouts", "ingest")
 
 
 def test_every_reason_that_a_stage_gives_has_a_meaning() -> None:

@@ -193,6 +193,7 @@ REFUSED = [Refused("k", 90, "ValueError: no"), Refused("k", 80, "ValueError: nev
         (Told([], "crashed", "signal 6"), "wrong", False, "compile: the compiler crashed: signal 6"),
         (Told([], "timeout", "processor time"), "unknown", None, "timeout: while compiling: processor time"),
         (Told([], "memory", "MemoryError"), "unknown", None, "memory: while compiling: MemoryError"),
+        (Told([], "output", "more than 9 MiB"), "unknown", None, "output: while compiling: more than 9 MiB"),
         (Told([], "done"), "unknown", None, "unsupported: no kernel reached the compiler"),
     ],
 )

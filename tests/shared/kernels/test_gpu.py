@@ -29,7 +29,7 @@ def test_the_first_visible_gpu_is_named(tmp_path: Path, on_path: None, visible: 
 
 
 def test_a_machine_without_the_tool_has_no_gpu(on_path: None) -> None:
-    with pytest.raises(ValueError, match=r"^verify\.mode cuda needs an NVIDIA GPU: nvidia-smi was not found$"):
+    with pytest.raises(ValueError, match=r"^mode cuda needs an NVIDIA GPU: nvidia-smi was not found$"):
         gpu_name({"PATH": os.defpath})
 
 
@@ -45,7 +45,7 @@ def test_a_machine_without_the_tool_has_no_gpu(on_path: None) -> None:
     ],
 )
 def test_a_gpu_that_cannot_be_used_is_told_in_one_line(tmp_path: Path, on_path: None, script: str, why: str) -> None:
-    with pytest.raises(ValueError, match=r"^verify\.mode cuda needs") as raised:
+    with pytest.raises(ValueError, match=r"^mode cuda needs") as raised:
         gpu_name(tool(tmp_path, script))
 
-    assert str(raised.value) == f"verify.mode cuda needs an NVIDIA GPU: {why}"
+    assert str(raised.value) == f"mode cuda needs an NVIDIA GPU: {why}"

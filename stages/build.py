@@ -18,10 +18,10 @@ from stages.shared.atomic import replacing
 from stages.shared.cards.dataset_card import write_card
 from stages.shared.cards.variant_card import Facts, variant_card
 from stages.shared.completion import CompletionParams
-from stages.shared.dataset import SplitWriter
-from stages.shared.leakage import check_selection
-from stages.shared.published import RECORD_COLUMNS, published_row, schema
-from stages.shared.variants import Variant, Variants
+from stages.shared.datasets.dataset import SplitWriter
+from stages.shared.datasets.leakage import check_selection
+from stages.shared.datasets.published import RECORD_COLUMNS, published_row, schema
+from stages.shared.datasets.variants import Variant, Variants
 
 SPLITS = ("train", "validation")
 ADDED = [

@@ -19,9 +19,9 @@ from stages.shared.cards.dataset_card import write_card
 from stages.shared.cards.source_set_card import RowCounts, SourceSet, source_set_card
 from stages.shared.cards.svg_picture import Histogram
 from stages.shared.completion import CompletionParams
-from stages.shared.dataset import SplitWriter
-from stages.shared.module_fates import ModuleFates
-from stages.shared.published import RECORD_COLUMNS, published_row, schema
+from stages.shared.datasets.dataset import SplitWriter
+from stages.shared.datasets.module_fates import ModuleFates
+from stages.shared.datasets.published import RECORD_COLUMNS, published_row, schema
 
 ADDED = [("row_id", pa.string()), ("repeat_of", pa.string()), ("split", pa.string()), ("contaminated", pa.bool_())]
 READS = [*RECORD_COLUMNS, "repeat_of", "module_id", "source", "source_revision"]

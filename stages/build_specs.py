@@ -21,8 +21,8 @@ from stages.shared.cards.column_meanings import SPECIFICATIONS
 from stages.shared.cards.dataset_card import write_card
 from stages.shared.cards.source_set_card import RowCounts, SourceSet, source_set_card
 from stages.shared.cards.svg_picture import Histogram
-from stages.shared.dataset import SplitWriter
-from stages.shared.module_fates import ModuleFates
+from stages.shared.datasets.dataset import SplitWriter
+from stages.shared.datasets.module_fates import ModuleFates
 from stages.shared.records import MODULES, SOURCE_COLUMNS
 
 COLUMNS = pa.schema(

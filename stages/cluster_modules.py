@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from stages.shared import engine, stage, table
 from stages.shared.accounting import balance
-from stages.shared.code_hash import code_hash
+from stages.shared.code.code_hash import code_hash
 from stages.shared.module_union import Module, module_union
 from stages.shared.records import short_hash
 

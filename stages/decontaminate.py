@@ -17,10 +17,10 @@ import pyarrow as pa
 
 from stages.shared import engine, stage, table
 from stages.shared.accounting import balance
-from stages.shared.code_hash import code_hash
+from stages.shared.code.code_hash import code_hash
+from stages.shared.code.syntax import parse
+from stages.shared.formats.rows_file import SourceRow, read_rows
 from stages.shared.module_union import module_union
-from stages.shared.rows_file import SourceRow, read_rows
-from stages.shared.syntax import parse
 
 CONTAMINATION = pa.schema(
     [

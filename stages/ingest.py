@@ -13,11 +13,11 @@ from pydantic import Field
 
 from stages.shared import stage, table
 from stages.shared.accounting import balance
+from stages.shared.code.syntax import entry_point
+from stages.shared.formats.rejects import Rejects
+from stages.shared.formats.rollouts import normalise, read_rollouts
+from stages.shared.formats.rows_file import SourceRow, source_files
 from stages.shared.records import RECORDS, RowIds, module_id
-from stages.shared.rejects import Rejects
-from stages.shared.rollouts import normalise, read_rollouts
-from stages.shared.rows_file import SourceRow, source_files
-from stages.shared.syntax import entry_point
 
 
 class Params(stage.Params):

@@ -12,12 +12,12 @@ from pydantic import Field
 
 from stages.shared import stage, table
 from stages.shared.accounting import balance
-from stages.shared.fields import optional, required_text, texts
+from stages.shared.code.syntax import entry_point
+from stages.shared.formats.fields import optional, required_text, texts
+from stages.shared.formats.rejects import Rejects
+from stages.shared.formats.rollouts import INFO_COLUMNS, normalise, read_rollouts
+from stages.shared.formats.rows_file import SourceRow
 from stages.shared.records import MODULES, extra_json, module_id
-from stages.shared.rejects import Rejects
-from stages.shared.rollouts import INFO_COLUMNS, normalise, read_rollouts
-from stages.shared.rows_file import SourceRow
-from stages.shared.syntax import entry_point
 
 COLUMNS = INFO_COLUMNS | {"synthetic": bool}
 

@@ -17,14 +17,14 @@ from pydantic import Field
 
 from stages.shared import stage, table
 from stages.shared.accounting import balance
-from stages.shared.budget import Prices, ledger
+from stages.shared.code.static_difficulty import static_difficulty
 from stages.shared.difficulty_votes import agreement, judge_difficulty, majority, parse_difficulty
-from stages.shared.model_params import ModelParams, check_failed, request_body
-from stages.shared.question import Question, State, state
+from stages.shared.models.budget import Prices, ledger
+from stages.shared.models.model_params import ModelParams, check_failed, request_body
+from stages.shared.models.question import Question, State, state
 from stages.shared.records import TEXTS
-from stages.shared.response_store import StoredReply
-from stages.shared.responses_file import write_responses
-from stages.shared.static_difficulty import static_difficulty
+from stages.shared.responses.response_store import StoredReply
+from stages.shared.responses.responses_file import write_responses
 
 DIFFICULTY = pa.schema(
     [
@@ -116,7 +116,7 @@ def run(
         store = None
         if params.rater == "llm":
             # openai takes a second to import, and the static rater needs none of it.
-            from stages.shared.model_session import answered  # noqa: PLC0415
+            from stages.shared.models.model_session import answered  # noqa: PLC0415
 
             def asked() -> Iterator[Question]:
                 return chain.from_iterable(questions(row, params, template) for row in kept_rows(records, kept))

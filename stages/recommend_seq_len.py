@@ -8,8 +8,8 @@ from pathlib import Path
 
 from stages.shared import stage, table
 from stages.shared.accounting import account
+from stages.shared.datasets.variants import Variants
 from stages.shared.length_stats import length_stats
-from stages.shared.variants import Variants
 
 
 def run(variants: Variants, *, lengths: Path, selection: Path) -> stage.Metrics:

@@ -12,8 +12,8 @@ from typing import Any
 
 from stages.shared import stage, table
 from stages.shared.atomic import replacing
+from stages.shared.datasets.variants import Variants
 from stages.shared.html_page import page, section
-from stages.shared.variants import Variants
 
 _BIN = 0.05
 STAGES = (

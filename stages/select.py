@@ -14,7 +14,7 @@ from pydantic import Field
 
 from stages.shared import stage, table
 from stages.shared.accounting import account
-from stages.shared.variants import Variants
+from stages.shared.datasets.variants import Variants
 
 
 class Params(stage.Params):

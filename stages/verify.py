@@ -20,10 +20,10 @@ from stages.shared.accounting import balance
 from stages.shared.kernels.failures import explain, kind
 from stages.shared.kernels.static import Inspection, inspect_answer
 from stages.shared.records import TEXTS
-from stages.shared.responses_file import writing_responses
+from stages.shared.responses.responses_file import writing_responses
 
 if TYPE_CHECKING:
-    from stages.shared.response_store import StoredReply
+    from stages.shared.responses.response_store import StoredReply
 
 VERDICTS = pa.schema(
     [

@@ -13,16 +13,16 @@ import pyarrow as pa
 
 from stages.shared import engine, stage, table
 from stages.shared.accounting import balance
-from stages.shared.budget import Prices, ledger
-from stages.shared.model_params import ModelParams, check_failed, request_body
-from stages.shared.question import Question, state
-from stages.shared.recorded_inputs import recorded_inputs
+from stages.shared.code.syntax import module_classes, parse
+from stages.shared.models.budget import Prices, ledger
+from stages.shared.models.model_params import ModelParams, check_failed, request_body
+from stages.shared.models.question import Question, state
 from stages.shared.records import TEXTS
-from stages.shared.response_store import StoredReply
-from stages.shared.responses_file import write_responses
-from stages.shared.spec_linter import SpecLinter
-from stages.shared.syntax import module_classes, parse
-from stages.shared.template_spec import specification
+from stages.shared.responses.response_store import StoredReply
+from stages.shared.responses.responses_file import write_responses
+from stages.shared.specs.recorded_inputs import recorded_inputs
+from stages.shared.specs.spec_linter import SpecLinter
+from stages.shared.specs.template_spec import specification
 
 SPECS = pa.schema(
     [("module_id", pa.string()), ("prompt", pa.string()), ("writer", pa.string()), ("request_keys", TEXTS)]
@@ -59,7 +59,7 @@ def written_by_model(
         ValueError: modules are left without a reply, or too many failed for good.
     """
     # openai takes a second to import, and the template needs none of it.
-    from stages.shared.model_session import answered  # noqa: PLC0415
+    from stages.shared.models.model_session import answered  # noqa: PLC0415
 
     def asked() -> Iterator[Question]:
         return (found for module in modules if (found := question(module, params, prompt)))

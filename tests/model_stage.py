@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import yaml
 
-from stages.shared.response_store import ResponseStore, StoredReply
+from stages.shared.responses.response_store import ResponseStore, StoredReply
 from tests.imports import ROOT
 from tests.stages import tables
 

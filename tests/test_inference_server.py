@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from stages.shared.asking import ask
-from stages.shared.budget import Budget, Prices, ledger
-from stages.shared.chat_client import ChatClient
-from stages.shared.providers import Access
-from stages.shared.question import Question, state
-from stages.shared.response_store import ResponseStore
+from stages.shared.models.asking import ask
+from stages.shared.models.budget import Budget, Prices, ledger
+from stages.shared.models.chat_client import ChatClient
+from stages.shared.models.providers import Access
+from stages.shared.models.question import Question, state
+from stages.shared.responses.response_store import ResponseStore
 from tests.imports import ROOT
 from tests.inference_server import serving
 from tests.rollout.rollout_project import ROLLOUTS, RolloutProject

@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import psutil
 
-from stages.shared.response_store import StoredReply
+from stages.shared.responses.response_store import StoredReply
 from tests.verify_stage import VerifyStage, record, right
 
 ANSWERS = 16

@@ -19,8 +19,9 @@ from stages.commands.publishing.lineage import reproduced
 from stages.commands.publishing.local_folder import LocalFolder
 from stages.commands.publishing.target import Target
 from stages.commands.publishing.version import Source, carry_out, plan
-from stages.shared import hub_environment, stage
-from stages.shared.hub_errors import explained
+from stages.shared import stage
+from stages.shared.hub import hub_environment
+from stages.shared.hub.hub_errors import explained
 from stages.shared.settings import number, project_root
 
 log = logging.getLogger("publish")

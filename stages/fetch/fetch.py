@@ -14,10 +14,11 @@ from pydantic import ConfigDict, Field, RootModel, StringConstraints
 
 from stages.fetch.revisions import record, recorded
 from stages.fetch.snapshot import download
-from stages.shared import hub_environment, stage
+from stages.shared import stage
 from stages.shared.atomic import replacing
-from stages.shared.hub_errors import explained
-from stages.shared.hub_folder import NOTE, HubFolder, Kind
+from stages.shared.hub import hub_environment
+from stages.shared.hub.hub_errors import explained
+from stages.shared.hub.hub_folder import NOTE, HubFolder, Kind
 from stages.shared.settings import project_root
 
 log = logging.getLogger("fetch")

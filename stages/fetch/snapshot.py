@@ -5,7 +5,7 @@ import hashlib
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
 
-from stages.shared.hub_folder import Kind
+from stages.shared.hub.hub_folder import Kind
 
 COMPANIONS = ("README.md", "LICENSE*", "chat_template.jinja")
 """Come along where a repository has them: its card, its licence, what newer tokenizers keep beside their config."""

@@ -18,15 +18,15 @@ from stages.rollout.rollout_params import Rollout, Rollouts
 from stages.shared import stage, table
 from stages.shared.accounting import balance
 from stages.shared.atomic import replacing
-from stages.shared.budget import Prices, ledger, token_usage
 from stages.shared.completion import published_message, split_reasoning
-from stages.shared.model_params import check_failed, request_body
-from stages.shared.question import Question, State, state
-from stages.shared.responses_file import writing_responses
+from stages.shared.models.budget import Prices, ledger, token_usage
+from stages.shared.models.model_params import check_failed, request_body
+from stages.shared.models.question import Question, State, state
+from stages.shared.responses.responses_file import writing_responses
 from stages.shared.settings import environment, project_root, store_folder
 
 if TYPE_CHECKING:
-    from stages.shared.response_store import ResponseStore, StoredReply
+    from stages.shared.responses.response_store import ResponseStore, StoredReply
 
 FACTS = (
     "module_name",
@@ -167,7 +167,7 @@ def run(
     """Generate completions."""
     # openai takes a second to import.
     from stages.rollout.served_model import ServedModel  # noqa: PLC0415
-    from stages.shared.model_session import answered  # noqa: PLC0415
+    from stages.shared.models.model_session import answered  # noqa: PLC0415
 
     params = rollouts.root[name]
     found = partial(tasks, params, modules, prompts, template.read_text(encoding="utf-8"))

@@ -5,7 +5,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, RootModel, model_validator
 
-from stages.shared.model_params import ModelParams
+from stages.shared.models.model_params import ModelParams
 from stages.shared.stage import EntryName
 
 _OWN_FLAGS = frozenset({"--host", "--port", "--api-key", "--served-model-name"})

@@ -21,10 +21,10 @@ from stages.shared.kernels.failures import explain
 from stages.shared.kernels.judge import Job, Judgement
 from stages.shared.kernels.judgements import Judgements, judged
 from stages.shared.kernels.rewards import Formula, reward
-from stages.shared.responses_file import writing_responses
+from stages.shared.responses.responses_file import writing_responses
 
 if TYPE_CHECKING:
-    from stages.shared.response_store import StoredReply
+    from stages.shared.responses.response_store import StoredReply
 
 CUT_OFF: dict[str, Any] = {
     "verdict": None,

@@ -14,9 +14,9 @@ from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 
 from stages.rollout import leash
-from stages.shared.chat_client import ServerError
 from stages.shared.interruption import abandoned, handling, stopped_by
-from stages.shared.providers import Access
+from stages.shared.models.chat_client import ServerError
+from stages.shared.models.providers import Access
 from stages.shared.settings import number
 from stages.shared.starters import are_there, starters
 

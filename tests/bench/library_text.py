@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from stages.shared.syntax import parse
+from stages.shared.code.syntax import parse
 
 # Tests are not installed everywhere; tables of character codes are not text.
 _SKIPPED_FOLDERS = {

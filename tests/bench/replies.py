@@ -14,12 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from stages.shared.asking import ask
-from stages.shared.budget import Budget, Prices
-from stages.shared.chat_client import ChatClient
-from stages.shared.providers import Access
-from stages.shared.question import Question
-from stages.shared.response_store import ResponseStore
+from stages.shared.models.asking import ask
+from stages.shared.models.budget import Budget, Prices
+from stages.shared.models.chat_client import ChatClient
+from stages.shared.models.providers import Access
+from stages.shared.models.question import Question
+from stages.shared.responses.response_store import ResponseStore
 from tests.imports import ROOT
 
 PROMPT = "x" * 4700

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from stages import ingest
-from stages.shared.syntax import entry_point, parse
+from stages.shared.code.syntax import entry_point, parse
 from tests.bench import base_rows, pipeline, published_rows, reference_steps
 from tests.imports import ROOT
 

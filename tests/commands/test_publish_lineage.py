@@ -11,7 +11,7 @@ import yaml
 
 from stages.commands.publishing.card import parts
 from stages.commands.publishing.lineage import reproduced
-from stages.shared.hub_folder import HubFolder
+from stages.shared.hub.hub_folder import HubFolder
 from tests.project_copy import environment
 
 FOLDER = "data/datasets/"

@@ -5,7 +5,7 @@ from typing import Any
 
 import yaml
 
-from stages.shared.rollouts import normalise, read_rollouts
+from stages.shared.formats.rollouts import normalise, read_rollouts
 from tests.chat_server import Action, Received, chat
 from tests.imports import ROOT
 from tests.project_copy import ProjectCopy

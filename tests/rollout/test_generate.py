@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from stages.rollout import generate
-from stages.shared.response_store import StoredReply
+from stages.shared.responses.response_store import StoredReply
 from tests.chat_server import Action, ChatServer, Received, chat, completion
 from tests.imports import ROOT
 from tests.model_stage import CODE

@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 from stages.rollout.rollout_params import Rollout
-from stages.shared.response_store import ResponseStore
+from stages.shared.responses.response_store import ResponseStore
 from tests.chat_server import ChatServer
 from tests.imports import ROOT
 from tests.rollout.generation import ENTRY

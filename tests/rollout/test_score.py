@@ -12,7 +12,7 @@ from stages.rollout.rollout_params import Rollout, Rollouts
 from stages.shared import stage
 from stages.shared.kernels.judge import Judgement, versions
 from stages.shared.kernels.judgements import Judgements
-from stages.shared.response_store import ResponseStore, StoredReply
+from stages.shared.responses.response_store import ResponseStore, StoredReply
 from tests.rollout.generation import ENTRY
 
 MODULE = {

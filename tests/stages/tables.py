@@ -16,9 +16,9 @@ from stages.filter_reward import KEPT
 from stages.measure_lengths import LENGTHS
 from stages.rate_difficulty import DIFFICULTY
 from stages.shared import table
+from stages.shared.datasets.variants import Variants
 from stages.shared.records import MODULES, RECORDS
 from stages.shared.stage import read_section
-from stages.shared.variants import Variants
 from stages.split import SPLITS
 from stages.verify import VERDICTS
 from stages.write_specs import SPECS

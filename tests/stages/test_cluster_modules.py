@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.cluster_modules import components, module_hash, run, smallest_of_each
-from stages.shared.code_hash import code_hash
+from stages.shared.code.code_hash import code_hash
 from stages.shared.module_union import Module
 from tests.stages import tables
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stages.decontaminate import Benchmarks, Params, Problem, hashed, problem, run
-from stages.shared.rows_file import SourceRow
+from stages.shared.formats.rows_file import SourceRow
 from tests.stages import tables
 
 PARAMS = Params(benchmarks="benchmarks")

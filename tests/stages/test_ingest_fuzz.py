@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stages import ingest, ingest_modules
-from stages.shared.rollouts import FORMATS
+from stages.shared.formats.rollouts import FORMATS
 
 FIXTURES = Path(__file__).parent.parent / "fixtures" / "rollouts"
 LINES = [line for form in FORMATS for line in (FIXTURES / f"{form}.jsonl").read_text().splitlines()]

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from stages.rate_difficulty import Params, run
-from stages.shared.static_difficulty import static_difficulty
+from stages.shared.code.static_difficulty import static_difficulty
 from tests.stages import tables
 
 STATIC = Params(rater="static", votes=1, show_solution=False, structured=False, **tables.MODEL)

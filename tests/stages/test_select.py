@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from stages.select import Params, drop_not_unique, drop_repeats, own_reason
-from stages.shared.variants import Variants
+from stages.shared.datasets.variants import Variants
 from tests.stages import tables
 
 PARAMS = Params(drop_contaminated=True, drop_repeats=True, require_reasoning=False, licenses=[], max_gate_failures=0)

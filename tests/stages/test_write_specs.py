@@ -3,8 +3,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.shared.syntax import entry_point
-from stages.shared.template_spec import specification
+from stages.shared.code.syntax import entry_point
+from stages.shared.specs.template_spec import specification
 from stages.write_specs import Params, run
 from tests.stages import tables
 

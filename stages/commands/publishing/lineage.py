@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.shared.cards.recipe import portable
-from stages.shared.hub_folder import holding
+from stages.shared.hub.hub_folder import holding
 
 
 @dataclass(frozen=True)

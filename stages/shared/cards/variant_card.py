@@ -16,8 +16,8 @@ from stages.shared.cards.drop_reasons import funnel_text
 from stages.shared.cards.hub_licenses import licenses_text
 from stages.shared.cards.markdown import bullets, counts_table, numbered
 from stages.shared.cards.svg_picture import Bars, Histogram
+from stages.shared.datasets.variants import Variant
 from stages.shared.length_stats import length_stats
-from stages.shared.variants import Variant
 
 SUMMARY = {
     "kept": "Rollouts that turn a PyTorch module into Triton kernels, with a reward above the cutoff.",

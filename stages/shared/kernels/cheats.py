@@ -3,7 +3,7 @@
 import ast
 from collections.abc import Callable, Iterator
 
-from stages.shared.syntax import root_name
+from stages.shared.code.syntax import root_name
 
 _EXITS = {"os._exit", "os.abort", "os.kill", "os.killpg", "sys.exit", "exit", "quit"}
 _LOOKS = {"sys.modules", "sys._getframe", "sys._current_frames", "gc.get_objects", "gc.get_referrers"}

@@ -4,8 +4,8 @@ import ast
 import re
 from collections.abc import Iterator
 
-from stages.shared.reachable import Reached
-from stages.shared.syntax import last_name, root_name
+from stages.shared.code.reachable import Reached
+from stages.shared.code.syntax import last_name, root_name
 
 # Methods whose result may share memory with the tensor they are called on.
 _VIEWS = frozenset(

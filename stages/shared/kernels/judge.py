@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from stages.shared.code_hash import code_hash
+from stages.shared.code.code_hash import code_hash
 from stages.shared.kernels.assessment import Module, Told, assess, clean, launches, mode_of
 from stages.shared.kernels.failures import explain
 from stages.shared.kernels.gpu import gpu_environment, gpu_name
@@ -30,7 +30,7 @@ from stages.shared.kernels.verdict import Job, Judgement, Mode
 __all__ = ["Job", "Judge", "Judgement", "Mode", "versions"]
 
 _ROOT = Path(__file__).parents[3]
-_INSPECTED = [Path("stages/shared", name) for name in ("reachable.py", "syntax.py", "torch_ops.py")]
+_INSPECTED = [Path("stages/shared/code", name) for name in ("reachable.py", "syntax.py", "torch_ops.py")]
 _MEMORY_MB, _OUTPUT_MB = 4096, 512
 _KEPT_BYTES = 64 << 20
 """Of the results of modules."""

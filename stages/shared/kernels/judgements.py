@@ -19,8 +19,8 @@ from stages.shared.kernels.judge import Judge, versions
 from stages.shared.kernels.sandbox import host
 from stages.shared.kernels.verdict import Job, Judgement, Mode
 from stages.shared.progress import Progress
-from stages.shared.response_seed import seed
-from stages.shared.response_store import ResponseStore, StoredReply, request_key
+from stages.shared.responses.response_seed import seed
+from stages.shared.responses.response_store import ResponseStore, StoredReply, request_key
 from stages.shared.settings import environment, project_root, store_folder
 from stages.shared.starters import are_there, starters
 

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch.overrides import TorchFunctionMode
 
-from stages.shared.torch_ops import KIND_OF
+from stages.shared.code.torch_ops import KIND_OF
 
 GARBAGE = -1234.5
 """What uninitialised memory holds: no answer may depend on it, and two runs must agree."""

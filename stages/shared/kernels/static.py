@@ -4,12 +4,12 @@ import ast
 from collections.abc import Collection
 from dataclasses import dataclass, field
 
-from stages.shared import reachable
+from stages.shared.code import reachable
+from stages.shared.code.syntax import last_name, parse
+from stages.shared.code.torch_ops import torch_ops
 from stages.shared.kernels import cheats
 from stages.shared.kernels.failures import explain
 from stages.shared.kernels.in_place import modified_inputs
-from stages.shared.syntax import last_name, parse
-from stages.shared.torch_ops import torch_ops
 
 WRAPPER = "triton_kernel_wrapper"
 """Name of a plain function that may stand for the module: it takes the arguments of `forward`."""

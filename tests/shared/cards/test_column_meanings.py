@@ -3,7 +3,7 @@ import pytest
 
 from stages import build, build_evals, build_specs
 from stages.shared.cards.column_meanings import ROLLOUTS, SPECIFICATIONS, columns_table, completion_meaning
-from stages.shared.published import schema
+from stages.shared.datasets.published import schema
 
 
 def test_a_table_of_columns_with_the_inner_ones_of_info() -> None:

@@ -9,8 +9,8 @@ import yaml
 
 from stages.shared.cards.dataset_card import Card, loading_text, source_datasets, write_card
 from stages.shared.cards.svg_picture import Bars, Histogram
-from stages.shared.dataset import SplitWriter
-from stages.shared.published import schema
+from stages.shared.datasets.dataset import SplitWriter
+from stages.shared.datasets.published import schema
 from tests.hub_card_rules import problems
 
 SCHEMA = schema(

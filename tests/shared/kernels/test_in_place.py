@@ -2,8 +2,8 @@ import ast
 
 import pytest
 
+from stages.shared.code.reachable import functions, kernels
 from stages.shared.kernels.in_place import modified_inputs
-from stages.shared.reachable import functions, kernels
 
 KERNELS = """
 @triton.jit

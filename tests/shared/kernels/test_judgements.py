@@ -10,7 +10,7 @@ import pytest
 
 from stages.shared.kernels.judgements import Judgements, Owed, keep_all
 from stages.shared.kernels.verdict import Job, Judgement
-from stages.shared.response_store import ResponseStore
+from stages.shared.responses.response_store import ResponseStore
 from tests.shared.kernels.written_answers import right
 
 VERSIONS = {"engine": "1", "triton": "3.7.1"}

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import pytest
 
+from stages.shared.code.syntax import entry_point
+from stages.shared.formats.rollouts import normalise, read_rollouts
 from stages.shared.kernels.judge import Job, Judge, Judgement
 from stages.shared.kernels.rewards import reward
-from stages.shared.rollouts import normalise, read_rollouts
-from stages.shared.syntax import entry_point
 from tests.imports import ROOT
 
 VERDICTS = ROOT / "tests" / "fixtures" / "sample_verdicts.txt"

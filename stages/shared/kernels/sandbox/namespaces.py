@@ -71,7 +71,9 @@ def close_root(folder: Path, readable: Iterable[Path], devices: Iterable[Path], 
         else:
             _set_attributes(_bind(path, folder), _ATTR_RDONLY | _ATTR_NOSUID | _ATTR_NODEV, _AT_RECURSIVE)
     if (folder / "proc").exists():
+        # Read-only: the kernel lets root change its settings there, whatever capabilities it lacks.
         _mount("proc", folder / "proc", "proc", _MS_NOSUID | _MS_NODEV | _MS_NOEXEC)
+        _set_attributes(folder / "proc", _ATTR_RDONLY, 0)
     for path in devices:
         _bind(path, folder)
     _inside(scratch, folder).mkdir(parents=True)

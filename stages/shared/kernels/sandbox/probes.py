@@ -10,6 +10,9 @@ from pathlib import Path
 
 from stages.shared.kernels.sandbox.limits import MEBIBYTE
 
+_SETTING = "/proc/sys/kernel/core_pattern"
+"""The program that the kernel starts, as root, when a process crashes."""
+
 
 def warm() -> None:
     """Nothing to import."""
@@ -22,18 +25,20 @@ def probe(payload: bytes, send: Callable[[bytes], None]) -> None:
     `memory_mb`, the limit of memory.
     """
     words = json.loads(payload)
-    attempts: dict[str, Callable[[], None]] = {
-        "no network": lambda: socket.socket(socket.AF_INET).close(),
-        "no writes outside the scratch folder": lambda: _write(Path(words["outside"], "probe")),
-        "no reads of private files": lambda: Path(__file__).open("rb").close(),
-        "no other processes": _start_process,
-        "bounded memory": lambda: mmap.mmap(-1, 2 * words["memory_mb"] * MEBIBYTE).close(),
-    }
-    for named, attempt in attempts.items():
-        try:
+    attempts: list[tuple[str, Callable[[], None]]] = [
+        ("no network", lambda: socket.socket(socket.AF_INET).close()),
+        ("no writes outside the scratch folder", lambda: _write(Path(words["outside"], "probe"))),
+        ("no writes outside the scratch folder", lambda: os.close(os.open(_SETTING, os.O_WRONLY))),
+        ("no reads of private files", lambda: Path(__file__).open("rb").close()),
+        ("no other processes", _start_process),
+        ("bounded memory", lambda: mmap.mmap(-1, 2 * words["memory_mb"] * MEBIBYTE).close()),
+    ]
+    broken = {}
+    for named, attempt in attempts:
+        with contextlib.suppress(OSError):
             attempt()
-        except OSError:
-            continue
+            broken[named] = True
+    for named in broken:
         send(named.encode())
     _write(Path("probe"))
 

@@ -47,11 +47,13 @@ def empty(folder: Path) -> None:
         os.close(top)
 
 
-def overfull(folder: Path, descriptors: str, processes: int) -> bool:
+def overfull(folder: Path, job: str, processes: int, *, mapped: bool) -> bool:
     """Whether the job has more than SCRATCH_MB or SCRATCH_FILES there, deleted files that it has open included.
 
-    `descriptors` is the job's folder `fd` in /proc, relative to the descriptor `processes`. It may change while this
-    looks; what cannot be looked at (a path that grew too long, a folder without permissions) counts as too much.
+    `job` is its folder in /proc, relative to the descriptor `processes`. The files may change while this looks; what
+    cannot be looked at (a path that grew too long, a folder without permissions) counts as too much. With `mapped` a
+    deleted file that is open no more, but held by a mapping, does as well: nobody can tell its size. To look for one
+    takes a millisecond.
     """
     left, files = SCRATCH_MB * MEBIBYTE, 0
     folders = [os.fspath(folder)]
@@ -69,16 +71,17 @@ def overfull(folder: Path, descriptors: str, processes: int) -> bool:
             return True
         if left < 0 or files > SCRATCH_FILES:
             return True
-    return left < _deleted(descriptors, processes)
+    unnamed = _deleted(job, processes)
+    return left < sum(unnamed.values()) or (mapped and not _mapped(folder, job, processes) <= unnamed.keys())
 
 
-def _deleted(descriptors: str, processes: int) -> int:
-    """Bytes of open regular files that have no name."""
-    size = 0
+def _deleted(job: str, processes: int) -> dict[int, int]:
+    """Bytes of open regular files that have no name, by inode."""
+    sizes = {}
     try:
-        listed = os.open(descriptors, os.O_RDONLY | os.O_DIRECTORY, dir_fd=processes)
+        listed = os.open(f"{job}/fd", os.O_RDONLY | os.O_DIRECTORY, dir_fd=processes)
     except OSError:
-        return 0  # the job has ended
+        return {}  # the job has ended
     try:
         for entry in list(os.scandir(listed)):
             try:
@@ -86,10 +89,21 @@ def _deleted(descriptors: str, processes: int) -> int:
             except OSError:
                 continue  # closed meanwhile
             if stat.S_ISREG(opened.st_mode) and opened.st_nlink == 0:
-                size += 512 * opened.st_blocks
+                sizes[opened.st_ino] = 512 * opened.st_blocks
     finally:
         os.close(listed)
-    return size
+    return sizes
+
+
+def _mapped(folder: Path, job: str, processes: int) -> set[int]:
+    """Inodes of the files in `folder` that have no name and are mapped; the format: proc_pid_maps(5)."""
+    try:
+        opened = os.open(f"{job}/maps", os.O_RDONLY, dir_fd=processes)
+        with os.fdopen(opened, encoding="utf-8", errors="replace") as maps:
+            lines = [line.split(maxsplit=5) for line in maps if line.endswith(" (deleted)\n")]
+    except OSError:
+        return set()  # the job has ended
+    return {int(inode) for *_, inode, path in lines if path.startswith(f"{folder}/")}
 
 
 def _lift(name: str, top: int) -> None:

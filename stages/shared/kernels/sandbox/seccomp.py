@@ -7,6 +7,7 @@ in 2021) or confine only commands that they start themselves (sandlock). The for
 import ctypes
 import errno
 import os
+import signal
 import struct
 from collections.abc import Iterable
 
@@ -14,11 +15,12 @@ from stages.shared.kernels.sandbox.system_calls import call, machine
 
 # Name, number on x86-64, number on aarch64 (- where it does not exist): asm/unistd_64.h and asm-generic/unistd.h.
 # Nothing here creates a process or a socket, reaches another process, mounts, changes an owner, a mode, a time or a
-# limit; nothing outlives the process. truncate is missing, because Landlock does not see it before Linux 6.2.
+# limit; nothing outlives the process. truncate is missing, because Landlock does not see it before Linux 6.2, and
+# fallocate, because it takes gigabytes of a disk before anybody looks.
 _ALLOWED = """
 read 0 63, write 1 64, readv 19 65, writev 20 66, pread64 17 67, pwrite64 18 68, preadv 295 69, pwritev 296 70,
 preadv2 327 286, pwritev2 328 287, lseek 8 62, close 3 57, close_range 436 436, dup 32 23, dup2 33 -, dup3 292 24,
-sendfile 40 71, copy_file_range 326 285, ftruncate 77 46, fallocate 285 47, fsync 74 82, fdatasync 75 83,
+sendfile 40 71, copy_file_range 326 285, ftruncate 77 46, fsync 74 82, fdatasync 75 83,
 fadvise64 221 223, stat 4 -, lstat 6 -, fstat 5 80, newfstatat 262 79, statx 332 291, statfs 137 43, fstatfs 138 44,
 access 21 -, faccessat 269 48, faccessat2 439 439, readlink 89 -, readlinkat 267 78, getdents 78 -, getdents64 217 61,
 getcwd 79 17, chdir 80 49, fchdir 81 50, umask 95 166, mkdir 83 -, mkdirat 258 34, rmdir 84 -, unlink 87 -,
@@ -40,7 +42,7 @@ getresgid 120 150, getgroups 115 158, capget 125 90, uname 63 160, sysinfo 99 17
 waitid 247 95
 """
 # What a CUDA context calls besides.
-_GPU = "ioctl 16 29, mlock 149 228, munlock 150 229, mbind 237 235, set_mempolicy 238 237"
+_GPU = "mlock 149 228, munlock 150 229, mbind 237 235, set_mempolicy 238 237"
 
 _OPEN, _OPENAT = (2, None), (257, 56)
 _FCNTL, _IOCTL, _PRCTL, _PRLIMIT64 = (72, 25), (16, 29), (157, 167), (302, 261)
@@ -52,6 +54,9 @@ _THREADS = (0x3D0F00, 0x7D0F00)
 _FCNTL_COMMANDS = (0, 1, 2, 3, 4, 5, 6, 7, 36, 37, 38, 1030, 1032, 1034)
 # TCGETS (`isatty`), TIOCGWINSZ, FIONREAD, FIONBIO, FIONCLEX, FIOCLEX.
 _IOCTL_REQUESTS = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)
+# FIOSETOWN, SIOCSPGRP and FIOASYNC, which do as F_SETOWN; TIOCSTI and TIOCLINUX, which type into a terminal. The driver
+# has requests of its own by the hundred, so with a GPU all others are allowed.
+_IOCTL_NEVER = (0x8901, 0x8902, 0x5452, 0x5412, 0x541C)
 # PR_SET_NAME, PR_GET_NAME, PR_SET_VMA: names of threads and of memory.
 _PRCTL_OPTIONS = (15, 16, 0x53564D41)
 
@@ -76,7 +81,7 @@ class _Program(ctypes.Structure):
 
 
 def install(*, gpu: bool) -> None:
-    """Confine this process to the allow list for good; `kill` and `tgkill` reach only itself.
+    """Confine this process to the allow list for good; `kill` and `tgkill` reach only itself, without SIGKILL.
 
     The caller has set `no_new_privs`. What is not allowed fails with EPERM, newer calls with ENOSYS.
 
@@ -100,14 +105,13 @@ def program(pid: int, *, gpu: bool) -> list[Instruction]:
         (_CLONE, _one_of(0, _THREADS)),
         (_FCNTL, _one_of(1, _FCNTL_COMMANDS)),
         (_PRCTL, _one_of(0, _PRCTL_OPTIONS)),
-        (_KILL, _one_of(0, (pid,))),
-        (_TGKILL, _one_of(0, (pid,))),
+        (_KILL, _signal_to(pid, 1)),
+        (_TGKILL, _signal_to(pid, 2)),
         (_OPEN, _honest_open(1)),
         (_OPENAT, _honest_open(2)),
         (_PRLIMIT64, _null(2)),
+        (_IOCTL, _none_of(1, _IOCTL_NEVER) if gpu else _one_of(1, _IOCTL_REQUESTS)),
     ]
-    if not gpu:
-        blocks.append((_IOCTL, _one_of(1, _IOCTL_REQUESTS)))
     for number, block in blocks:
         if (nr := number[column]) is not None:
             done += [(_EQUAL, 0, len(block), nr), *block]
@@ -132,6 +136,26 @@ def _one_of(argument: int, values: Iterable[int]) -> list[Instruction]:
     for value in values:
         tests += [(_EQUAL, 0, 1, value), (_RETURN, 0, 0, _ALLOW)]
     return [_low(argument), *tests, (_RETURN, 0, 0, _DENY)]
+
+
+def _none_of(argument: int, values: Iterable[int]) -> list[Instruction]:
+    """Allow when the lower half of the argument is none of `values`."""
+    tests: list[Instruction] = []
+    for value in values:
+        tests += [(_EQUAL, 0, 1, value), (_RETURN, 0, 0, _DENY)]
+    return [_low(argument), *tests, (_RETURN, 0, 0, _ALLOW)]
+
+
+def _signal_to(pid: int, argument: int) -> list[Instruction]:
+    """Allow a signal to `pid`, but SIGKILL, by which the kernel ends a process that uses too much memory."""
+    return [
+        _low(argument),
+        (_EQUAL, 3, 0, signal.SIGKILL),
+        _low(0),
+        (_EQUAL, 0, 1, pid),
+        (_RETURN, 0, 0, _ALLOW),
+        (_RETURN, 0, 0, _DENY),
+    ]
 
 
 def _honest_open(argument: int) -> list[Instruction]:

@@ -32,6 +32,8 @@ from stages.shared.kernels.sandbox.limits import MEBIBYTE, SCRATCH_FILES, SCRATC
 Task = Callable[[bytes, Callable[[bytes], None]], None]
 
 _LOOK_S = 0.02
+_THOROUGH = 10
+"""Of so many looks one takes longer and sees more."""
 _CHANNEL = 3
 _TRACE = 4096
 _COUNT_OF_THREADS, _ADDRESS_SPACE, _RESIDENT_PAGES = 20 - 3, 23 - 3, 24 - 3
@@ -80,26 +82,28 @@ class Zygote:
             self._work(channel, task, size, limits, mapped)
         os.close(channel)
         status, usage, limit = self._watch(pid, limits)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(pid, signal.SIGKILL)  # without seccomp a job can leave processes behind
         return {"status": status, "cpu_s": usage.ru_utime + usage.ru_stime, "limit": limit}
 
     def _watch(self, pid: int, limits: Limits) -> tuple[int, resource.struct_rusage, tuple[str, str] | None]:
         """The job's wait status and use of resources, and the limit that it passed and was killed for."""
         limit: tuple[str, str] | None = None
-        looked, killed = time.monotonic(), False
-        while not (done := os.wait4(pid, 0 if killed else os.WNOHANG))[0]:
+        looked, looks, killed = time.monotonic(), 0, False
+        while os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | (0 if killed else os.WNOHANG)) is None:
             heard, _, _ = select.select([self._control.fileno(), self._deaths], [], [], _LOOK_S)
             if self._deaths in heard:
                 os.read(self._deaths, 1 << 16)  # also a job that stops and goes on can write there, without end
             if time.monotonic() - looked >= _LOOK_S:
-                limit, looked = self._passed(pid, limits), time.monotonic()
+                looks += 1
+                limit, looked = self._passed(pid, limits, thorough=looks % _THOROUGH == 0), time.monotonic()
             if limit is not None or self._control.fileno() in heard:
                 os.kill(pid, signal.SIGKILL)
                 killed = True
-        return done[1], done[2], limit
+        # Without seccomp a job can leave processes behind; its group is its own until it is waited for.
+        os.killpg(pid, signal.SIGKILL)
+        _, status, usage = os.wait4(pid, 0)
+        return status, usage, limit
 
-    def _passed(self, pid: int, limits: Limits) -> tuple[str, str] | None:
+    def _passed(self, pid: int, limits: Limits, *, thorough: bool) -> tuple[str, str] | None:
         """The limit that the job passed, of those that the kernel does not keep, and what it counts as."""
         if self._processes is None:
             return None
@@ -108,7 +112,9 @@ class Zygote:
             return "memory", f"more than {THREADS} threads"
         if limits.gpu and int(fields[_RESIDENT_PAGES]) * resource.getpagesize() > limits.memory_mb * MEBIBYTE:
             return "memory", f"more than {limits.memory_mb} MiB of memory"
-        if self._mechanisms.namespaces or not scratch.overfull(self._place.scratch, f"{pid}/fd", self._processes):
+        if self._mechanisms.namespaces or not scratch.overfull(
+            self._place.scratch, str(pid), self._processes, mapped=thorough
+        ):
             return None
         return "output", f"more than {SCRATCH_MB} MiB or {SCRATCH_FILES} files in the scratch folder"
 

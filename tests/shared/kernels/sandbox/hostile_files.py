@@ -11,7 +11,7 @@ import time
 from functools import partial
 from pathlib import Path
 
-from tests.shared.kernels.sandbox.hostile_attempts import Attempt, Send, checked, raw, report
+from tests.shared.kernels.sandbox.hostile_attempts import LIBC, Attempt, Send, checked, raw, report
 
 MEGABYTE = bytes(1 << 20)
 
@@ -75,6 +75,12 @@ def write_outside(payload: bytes, send: Send) -> None:
     report(attempts, send)
 
 
+def change_settings(payload: bytes, send: Send) -> None:
+    """Open what changes the kernel, or how it treats this process; nothing is written, should one of them open."""
+    names = ("sys/kernel/core_pattern", "sys/vm/overcommit_memory", "sysrq-trigger", "self/oom_score_adj")
+    report({name: partial(os.open, f"/proc/{name}", os.O_WRONLY) for name in names}, send)
+
+
 def fill(payload: bytes, send: Send) -> None:
     """Files of 1 MiB until it fails, then how many there were."""
     files = 0
@@ -98,6 +104,27 @@ def fill_unnamed(payload: bytes, send: Send) -> None:
                 written += os.write(descriptor, MEGABYTE)
     except OSError:
         send(str(written >> 20).encode())
+
+
+def fill_mapped(payload: bytes, send: Send) -> None:
+    """Files of 30 MB each that have no name and no descriptor, only a page that is mapped; five, then wait."""
+    memory = LIBC.mmap
+    memory.restype = ctypes.c_void_p
+    for _ in range(5):
+        file = os.open("file", os.O_CREAT | os.O_RDWR)
+        for _ in range(30):
+            os.write(file, MEGABYTE)
+        memory(None, ctypes.c_size_t(mmap.PAGESIZE), mmap.PROT_READ, mmap.MAP_SHARED, file, ctypes.c_long(0))
+        Path("file").unlink()
+        os.close(file)
+    send(str(os.statvfs(".").f_bfree).encode())
+    time.sleep(2)
+
+
+def reserve(payload: bytes, send: Send) -> None:
+    """30 MB of the disk at once."""
+    file = os.open("file", os.O_CREAT | os.O_RDWR)
+    report({"fallocate": checked("fallocate", file, 0, ctypes.c_long(0), ctypes.c_long(30 << 20))}, send)
 
 
 def fill_one(payload: bytes, send: Send) -> None:

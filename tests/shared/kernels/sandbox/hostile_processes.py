@@ -7,6 +7,7 @@ import os
 import resource
 import signal
 import socket
+import struct
 import subprocess
 import time
 from functools import partial
@@ -14,6 +15,7 @@ from pathlib import Path
 
 from tests.shared.kernels.sandbox.hostile_attempts import LIBC, Attempt, Send, checked, raw, report
 
+FIOSETOWN, SIOCSPGRP = 0x8901, 0x8902
 F_SETSIG, CLONE_VM, CLONE_VFORK = 10, 0x100, 0x4000
 PTRACE_ATTACH, PTRACE_SEIZE = 16, 0x4206
 
@@ -67,6 +69,8 @@ def signal_others(payload: bytes, send: Send) -> None:
             f"rt_sigqueueinfo {pid}": raw((129, 138), pid, number, ctypes.create_string_buffer(128)),
             f"pidfd_open {pid}": partial(os.pidfd_open, pid),
             f"owner of a pipe {pid}": partial(_signal_by_pipe, pid, number),
+            f"owner of the channel {pid}": partial(fcntl.ioctl, 3, FIOSETOWN, struct.pack("i", pid)),
+            f"process group of the channel {pid}": partial(fcntl.ioctl, 3, SIOCSPGRP, struct.pack("i", pid)),
         }
         if pid != 1:  # what a hole would change of the first process, nobody could change back
             attempts |= {
@@ -75,6 +79,19 @@ def signal_others(payload: bytes, send: Send) -> None:
                 f"limits {pid}": partial(resource.prlimit, max(pid, 0), resource.RLIMIT_CORE, (0, 0)),
             }
     report(attempts, send)
+
+
+def kill_itself(payload: bytes, send: Send) -> None:
+    """As the kernel does when memory is short."""
+    itself, number = os.getpid(), signal.SIGKILL
+    report(
+        {
+            "kill": partial(os.kill, itself, number),
+            "raise": partial(signal.raise_signal, number),
+            "tgkill": raw((234, 131), itself, itself, number),
+        },
+        send,
+    )
 
 
 def _signal_by_pipe(pid: int, number: int) -> None:

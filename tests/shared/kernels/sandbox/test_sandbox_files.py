@@ -52,6 +52,12 @@ def test_nothing_outside_of_the_scratch_folder_can_be_changed(hostile: ForkServe
     assert [folder for folder in folders if os.path.lexists(folder / "new")] == []
 
 
+def test_settings_of_the_kernel_cannot_be_changed(hostile: ForkServer) -> None:
+    attempts = json.loads(hostile.run("change_settings", b"", AMPLE).frames[0])
+    assert len(attempts) == 4
+    assert set(attempts.values()) <= REFUSED
+
+
 def test_the_disk_cannot_be_filled(hostile: ForkServer, lacking: str) -> None:
     outcome = hostile.run("fill", b"", AMPLE)
     if lacking == "namespaces":
@@ -69,6 +75,15 @@ def test_the_disk_cannot_be_filled_with_files_that_have_no_name(hostile: ForkSer
     else:
         assert outcome.ending == "done"
         assert SCRATCH_MB - 4 <= int(outcome.frames[0]) <= SCRATCH_MB
+
+
+def test_the_disk_cannot_be_filled_with_files_that_are_only_mapped(hostile: ForkServer, lacking: str) -> None:
+    outcome = hostile.run("fill_mapped", b"", AMPLE)
+    assert outcome.ending == ("output" if lacking == "namespaces" else "crashed")
+
+
+def test_the_disk_cannot_be_reserved(hostile: ForkServer) -> None:
+    assert hostile.run("reserve", b"", AMPLE).frames == [b'{"fallocate": "EPERM"}']
 
 
 def test_a_file_cannot_be_larger_than_the_scratch_folder(hostile: ForkServer) -> None:

@@ -134,16 +134,36 @@ def test_a_job_ends_with_its_fork_server(host: tuple[str, ...]) -> None:
 
 
 @pytest.mark.parametrize("host", [(), ("namespaces",), ("Landlock",)], indirect=True)
-def test_a_job_with_the_gpu_is_confined_as_well(host: tuple[str, ...]) -> None:
+def test_a_job_with_the_gpu_is_confined_as_well(host: tuple[str, ...], tmp_path: Path) -> None:
     gpu = Limits(cpu_s=20, wall_s=60, memory_mb=256, output_mb=16, gpu=True)
+    (tmp_path / "precious").write_text("mine")
     with ForkServer("tests.shared.kernels.sandbox.hostile_tasks") as server:
+
+        def attempts(task: str, words: list[object]) -> dict[str, str]:
+            outcome = server.run(task, json.dumps(words).encode(), gpu)
+            found: dict[str, str] = json.loads(outcome.frames[0])
+            return found
+
         assert server.run("memory_bomb", b"", gpu) == Outcome([], "memory", "more than 256 MiB of memory")
         assert server.run("fork_bomb", b"", gpu).ending == "crashed"
-        others = server.run("read_others", json.dumps([os.getpid(), server.process_id]).encode(), gpu)
-        assert set(json.loads(others.frames[0]).values()) <= {"EPERM", "EACCES", "ENOENT", "ENOSYS"}
+        processes: list[object] = [os.getpid(), server.process_id]
+        refused = {"EPERM", "EACCES", "ENOENT", "ENOSYS", "EROFS", "EXDEV"}
+        tried: list[tuple[str, list[object]]] = [
+            ("signal_others", processes),
+            ("read_others", processes),
+            ("open_sockets", []),
+            ("write_outside", [str(tmp_path / "precious"), str(tmp_path)]),
+            ("change_settings", []),
+        ]
+        for task, words in tried:
+            assert set(attempts(task, words).values()) <= refused, task
+        # A place in memory and locked pages are what a GPU needs.
+        found = attempts("call_everything", [])
+        assert {name for name, error in found.items() if error not in refused} <= {"mbind", "mlock"}
         own = json.loads(server.run("environment", b"", gpu).frames[1])
         assert own["self"].startswith("b'")
         assert own["1"] in {"EACCES", "ENOENT"}
+    assert (tmp_path / "precious").read_text() == "mine"
 
 
 @pytest.mark.parametrize("host", [(), ("namespaces",)], indirect=True)

@@ -46,6 +46,10 @@ def test_other_processes_cannot_be_killed_or_slowed(hostile: ForkServer) -> None
     assert (psutil.Process().nice(), psutil.Process().cpu_affinity()) == before
 
 
+def test_a_job_cannot_pretend_that_the_kernel_killed_it(hostile: ForkServer) -> None:
+    assert set(attempts(hostile, "kill_itself").values()) == {"EPERM"}
+
+
 def test_memory_and_descriptors_of_other_processes_cannot_be_read(hostile: ForkServer) -> None:
     answer = attempts(hostile, "read_others", pids(hostile))
     assert set(answer.values()) <= REFUSED

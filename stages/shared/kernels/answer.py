@@ -12,17 +12,15 @@ from torch import nn
 
 from stages.shared.kernels import entry, observation
 from stages.shared.kernels.failures import Failure
-from stages.shared.kernels.loading import cloned, load, load_reference, tensors
+from stages.shared.kernels.loading import cloned, load, load_reference, tensors, with_tensors
 from stages.shared.kernels.observation import OpCounter, Watch
 from stages.shared.kernels.reference import SEEDS, Place, call, case_inputs, changed_inputs, result_value
-from stages.shared.kernels.reports import COMPARED, Case, Run, Setting, Task
+from stages.shared.kernels.reports import CASES, COMPARED, MOST_OPERATIONS, Case, Run, Setting, Task
+from stages.shared.kernels.tensors import LONGEST
 
 FILE = "answer.py"
-CASES: tuple[Case, ...] = ("first", "again", "second", "poison", "ghost", "evaluation", "alternate")
-"""In the order in which they are run."""
 _GAPS = re.compile(r"/triton/runtime/interpreter\.py$|/stages/shared/kernels/stand_ins/(builder|libdevice)\.py$")
 _NOT_ON_CPU = re.compile(r"not implemented for '|inline_asm|is not currently supported on the CPU")
-_MOST_OPERATIONS = 100
 _LAUNCHERS = ("kernels/stand_ins/interpreter.py", "kernels/cuda_tasks.py")
 _MODES: dict[Case, dict[str, Any]] = {
     "again": {"backwards": True, "garbage": -observation.GARBAGE},
@@ -139,12 +137,12 @@ class _Caller:
                 changed = changed_inputs(inputs, given)
         except BaseException as error:  # noqa: BLE001 - the same
             self._place.settle(None)
-            return _failed(case, error, kernels=observation.last().kernels, tampered=self._watch.found())
+            return _failed(case, error, kernels=observation.last().kernels[:LONGEST], tampered=self._watch.found())
         return Run(
             case,
             value,
-            kernels=seen.kernels,
-            torch_ops=seen.torch_ops[:_MOST_OPERATIONS],
+            kernels=seen.kernels[:LONGEST],
+            torch_ops=seen.torch_ops[:MOST_OPERATIONS],
             swallowed=seen.raised,
             garbage_reads=seen.garbage_reads,
             changed=changed,
@@ -157,8 +155,7 @@ class _Caller:
             return cloned(inputs)
         for held, value in pairs:
             held.data.copy_(value)
-        pairs_of_inputs = zip(self._held, inputs, strict=True)
-        return [held if isinstance(value, torch.Tensor) else value for held, value in pairs_of_inputs]
+        return with_tensors(inputs, tensors(self._held))
 
     def _function(self, case: Case) -> Any:
         """The function, or an instance of the class: one for `first` and `again`, one for each other case."""
@@ -185,7 +182,7 @@ class _Caller:
 def _failed(case: Case, error: BaseException, **seen: Any) -> Run:
     cause = _cause(error)
     text = "it builds a C++ or CUDA extension" if _builds_extension(error) else str(cause)
-    return Run(case, None, failure_of(error), type(cause).__name__, text, **seen)
+    return Run(case, None, failure_of(error), type(cause).__name__[:LONGEST], text[:LONGEST], **seen)
 
 
 def _cause(error: BaseException) -> BaseException:

@@ -1,14 +1,15 @@
 """From what the children told to a verdict and its flags; nothing that an answer says of itself makes it right."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
+from stages.shared.code.torch_ops import KIND_OF
 from stages.shared.kernels.compare import Difference, Likeness, compare, is_uniform, is_zero
 from stages.shared.kernels.failures import explain
 from stages.shared.kernels.flags import Flag
-from stages.shared.kernels.reports import COMPARED, Case, Compiled, Expected, Refused, Report, Run, Setting
+from stages.shared.kernels.reports import CASES, COMPARED, Case, Compiled, Expected, Refused, Report, Run, Setting
 from stages.shared.kernels.sandbox.fork_server import Ending
 from stages.shared.kernels.static import Inspection
 from stages.shared.kernels.verdict import Judgement
@@ -17,7 +18,9 @@ _ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 _STAYING: frozenset[str] = frozenset({"no_kernel", "exception_fallback", "patched_checker"})
 """Flags of the syntax tree that no run takes back."""
 _UNTIL_RUN: frozenset[str] = frozenset({"no_launch", "torch_fallback"})
-"""Flags of the syntax tree that a run knows better."""
+"""Flags of the syntax tree that a run knows better. The others mean what may happen, and a run shows what does."""
+_ENDED: dict[Ending, str] = {"timeout": "timeout", "crashed": "crash", "exited": "forged_exit"}
+"""Flags of an answer whose child did not end well."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Told:
     reports: Sequence[Report]
     ending: Ending
     detail: str = ""
+    whole: bool = True
+    """Nothing came that is no report."""
 
 
 @dataclass
@@ -62,10 +67,12 @@ def assess(inspection: Inspection, module: Module, told: Told, compiled: Told | 
     found.flags |= _module_signals(module)
     if first and has_run:
         found.flags |= _run_signals(module, runs, first, told, correct=bool(found.correct))
+        # It ended after the runs that are compared, and before those that show how it came to its results.
+        found.flags |= {_ENDED[told.ending]} if told.ending in _ENDED and not _ended_in_alternate(runs) else set()
         # What was kept from the first call hides that later ones launch nothing; zeros come from no work too.
         found.flags -= {"decoy_launch", "training_only_kernel"} if "cached_output" in found.flags else set()
         found.flags -= {"decoy_launch"} if "zero_reference" in found.flags else set()
-    if any(run.tampered for run in runs.values()):
+    if any(run.tampered for run in runs.values()) or _is_forged(told):
         found.flags.add("patched_checker")
     verdict = "unknown" if found.correct is None else "ok" if found.correct else "wrong"
     compiles = None
@@ -86,7 +93,7 @@ def assess(inspection: Inspection, module: Module, told: Told, compiled: Told | 
         compiles=compiles,
         correct=found.correct,
         flags=[flag for flag in get_args(Flag) if flag in found.flags],
-        torch_ops=first.torch_ops if first and has_run else inspection.torch_ops,
+        torch_ops=[name for name in first.torch_ops if name in KIND_OF] if first and has_run else inspection.torch_ops,
         detail=found.detail,
     )
 
@@ -104,6 +111,12 @@ def mode_of(module: Module, told: Told) -> bool:
 def clean(text: str) -> str:
     """Text of an exception as it is in every run: without addresses."""
     return _ADDRESS.sub("0x0", text)
+
+
+def _is_forged(told: Told) -> bool:
+    """Whether something else than the runs of the cases, each once and in order, was told."""
+    cases = [report.case for report in told.reports if isinstance(report, Run)]
+    return not told.whole or cases != [case for case in CASES if case in cases] or len(cases) != len(told.reports)
 
 
 def _runs(told: Told) -> dict[Case, Run]:
@@ -213,19 +226,25 @@ def _run_signals(module: Module, runs: dict[Case, Run], first: Run, told: Told, 
         "in_place_input": any(set(places) - set(expected.changed if expected else ()) for places, expected in changed),
         "uninitialised_memory": poison is not None and poison.output != first.output,
         "training_only_kernel": bool(first.kernels) and other is not None and not (other.failure or other.kernels),
-        "shape_specialised": correct and _is_specialised(module, runs.get("alternate"), told),
+        "shape_specialised": correct and _is_specialised(module, runs, told),
         "shape_rank": correct and any(likeness.rank_differs for likeness in likenesses),
     }
     return {flag for flag, seen in signals.items() if seen}
 
 
-def _is_specialised(module: Module, run: Run | None, told: Told) -> bool:
+def _ended_in_alternate(runs: Mapping[Case, Run]) -> bool:
+    """Whether a child that did not end well got as far as the last case: the ghost comes before, if it launches."""
+    return "ghost" in runs or not runs["first"].kernels
+
+
+def _is_specialised(module: Module, runs: Mapping[Case, Run], told: Told) -> bool:
     """Whether the answer fails for another batch size, which the module does not."""
+    run = runs.get("alternate")
     modes = [mode for mode in module.setting.evaluation if ("alternate", mode) in module.expected]
     if not modes:
         return False
     if run is None:
-        return told.ending in {"crashed", "exited"}
+        return told.ending in {"crashed", "exited"} and _ended_in_alternate(runs)
     return run.failure not in {"unsupported", "memory"} and all(
         _likeness(module, run, mode).difference is not None for mode in modes
     )

@@ -19,8 +19,9 @@ from stages.shared.code.code_hash import code_hash
 from stages.shared.kernels.assessment import Module, Told, assess, clean, launches, mode_of
 from stages.shared.kernels.failures import explain
 from stages.shared.kernels.gpu import gpu_environment, gpu_name
-from stages.shared.kernels.reports import Case, Expected, Setting, Subject, Task, Unusable, pack, read
+from stages.shared.kernels.reports import CASES, Case, Expected, Setting, Subject, Task, Unusable, pack, read
 from stages.shared.kernels.sandbox.fork_server import ForkServer, Limits, Outcome
+from stages.shared.kernels.sandbox.limits import MEBIBYTE
 from stages.shared.kernels.static import WRAPPER, entry_names, inspect_answer
 from stages.shared.kernels.tensors import Tensor, leaves
 from stages.shared.kernels.timekeeper import Timekeeper, with_time
@@ -31,7 +32,7 @@ __all__ = ["Job", "Judge", "Judgement", "Mode", "versions"]
 
 _ROOT = Path(__file__).parents[3]
 _INSPECTED = [Path("stages/shared/code", name) for name in ("reachable.py", "syntax.py", "torch_ops.py")]
-_MEMORY_MB, _OUTPUT_MB = 4096, 512
+_MEMORY_MB, _MOST_OUTPUT_MB, _LEAST_OUTPUT_MB = 4096, 512, 16
 _KEPT_BYTES = 64 << 20
 """Of the results of modules."""
 TASKS = {"interpret": "stages.shared.kernels.interpret_tasks", "cuda": "stages.shared.kernels.cuda_tasks"}
@@ -63,7 +64,7 @@ class Judge:
         most = len(os.sched_getaffinity(0)) if mode == "interpret" else 2
         self.workers = min(workers or most, most)
         self._mode = mode
-        self._limits = Limits(timeout_s, 4 * timeout_s + 60, _MEMORY_MB, _OUTPUT_MB)
+        self._limits = Limits(timeout_s, 4 * timeout_s + 60, _MEMORY_MB, _MOST_OUTPUT_MB)
         self._run_limits = replace(self._limits, gpu=mode == "cuda")
         # What else runs on the GPU would be part of what is timed.
         self._alone: AbstractContextManager[object] = threading.Lock() if mode == "cuda" else nullcontext()
@@ -118,7 +119,7 @@ class Judge:
             names = [*entry_names(job.entry_point, job.module_name), WRAPPER]
             task = pack(Task(subject, module.setting, job.answer, names))
             with self._alone:
-                told = _told(servers.runs.run("answer", task, self._run_limits))
+                told = _told(servers.runs.run("answer", task, self._limits_of_answer(module)))
             compiled = self._compiled(servers.compiles, task, told)
             judgement = assess(inspection, module, told, compiled)
             if self._mode == "cuda" and judgement.verdict == "ok":
@@ -127,6 +128,12 @@ class Judge:
                 with self._alone:
                     return with_time(judgement, self._timekeeper.time(servers.runs, timing, self._run_limits))
         return judgement
+
+    def _limits_of_answer(self, module: Module) -> Limits:
+        """Room for as many results as the module's in every case, of twice the bytes: the rest is no honest answer."""
+        size = max(map(_output_size, module.expected.values()))
+        wanted = 2 * (len(CASES) + 1) * size // MEBIBYTE + _LEAST_OUTPUT_MB
+        return replace(self._run_limits, output_mb=min(wanted, _MOST_OUTPUT_MB))
 
     def _compiled(self, server: ForkServer, task: bytes, told: Told) -> Told | None:
         """What the compiler says of the kernels; where the runs did not end, this is not waited for as long."""
@@ -189,13 +196,16 @@ def _module(outcome: Outcome) -> Module | str:
 
 def _size(module: Module | str) -> int:
     """Bytes that are kept of a module; a little for what is no tensor."""
-    expected = [] if isinstance(module, str) else module.expected.values()
-    found = [leaf for result in expected for leaf in leaves(result.output)]
-    return 4096 + sum(len(leaf.data) for leaf in found if isinstance(leaf, Tensor))
+    return 4096 + sum(map(_output_size, [] if isinstance(module, str) else module.expected.values()))
+
+
+def _output_size(result: Expected) -> int:
+    return sum(len(leaf.data) for leaf in leaves(result.output) if isinstance(leaf, Tensor))
 
 
 def _told(outcome: Outcome) -> Told:
-    return Told(read(outcome.frames), outcome.ending, outcome.detail)
+    reports = read(outcome.frames)
+    return Told(reports, outcome.ending, outcome.detail, whole=len(reports) == len(outcome.frames))
 
 
 @cache

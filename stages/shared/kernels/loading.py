@@ -2,6 +2,7 @@
 
 import ast
 import contextlib
+import copy
 import inspect
 import linecache
 import random
@@ -102,17 +103,30 @@ def load_reference(code: str, entry_point: str | None, module_name: str) -> Refe
 
 def cloned(values: list[Any]) -> list[Any]:
     """The values with memory of their own."""
-    return [_clone(value) for value in values]
+    return with_tensors(values, (_clone(tensor) for tensor in tensors(values)))
 
 
-def _clone(value: Any) -> Any:
+def with_tensors(values: list[Any], others: Iterator[torch.Tensor]) -> list[Any]:
+    """Nested values with other tensors, in the order of `tensors`, in place of theirs."""
+    return [_with_tensors(value, others) for value in values]
+
+
+def _with_tensors(value: Any, others: Iterator[torch.Tensor]) -> Any:
     if isinstance(value, torch.Tensor):
-        return value.detach().clone().requires_grad_(value.requires_grad)
-    if type(value) in {list, tuple}:
-        return type(value)(_clone(item) for item in value)
-    if type(value) is dict:
-        return {key: _clone(item) for key, item in value.items()}
+        return next(others)
+    if isinstance(value, tuple) and hasattr(value, "_fields"):
+        return type(value)(*(_with_tensors(item, others) for item in value))
+    if isinstance(value, list | tuple):
+        return type(value)(_with_tensors(item, others) for item in value)
+    if isinstance(value, dict):
+        changed = copy.copy(value)  # also a subclass, whatever its constructor takes
+        changed.update({key: _with_tensors(item, others) for key, item in value.items()})
+        return changed
     return value
+
+
+def _clone(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().clone().requires_grad_(tensor.requires_grad)
 
 
 def tensors(values: Any) -> Iterator[torch.Tensor]:

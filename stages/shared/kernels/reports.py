@@ -1,18 +1,24 @@
 """What the parent asks of a child, and what the child tells, as MessagePack frames; nothing in them is believed."""
 
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from stages.shared.kernels.failures import Failure
-from stages.shared.kernels.tensors import Value
+from stages.shared.kernels.tensors import LONGEST, Text, Value
 
 Case = Literal["first", "again", "second", "alternate", "ghost", "evaluation", "poison"]
 """`first` and `again` call one instance with two inputs in the same memory, `second` another instance with other
 parameters and inputs, `alternate` doubles the batch; in `ghost` kernels do nothing, `evaluation` is a ghost in the
 other mode of nn.Module, in `poison` uninitialised memory is NaN."""
+CASES: tuple[Case, ...] = ("first", "again", "second", "poison", "ghost", "evaluation", "alternate")
+"""In the order in which they are run."""
 COMPARED: tuple[Case, ...] = ("first", "again", "second")
 """The cases that decide whether an answer is right."""
+MOST_OPERATIONS = 100
+Names = Annotated[list[Text], Meta(max_length=LONGEST)]
+Places = Annotated[list[int], Meta(max_length=LONGEST)]
 
 
 class Subject(msgspec.Struct, frozen=True):
@@ -26,7 +32,7 @@ class Subject(msgspec.Struct, frozen=True):
 class Setting(msgspec.Struct, tag="setting", frozen=True):
     """How the module, and then an answer to it, must be run."""
 
-    evaluation: list[bool]
+    evaluation: Annotated[list[bool], Meta(max_length=2)]
     """The modes in which an answer may be like the module: False is the one that its constructor leaves it in, True is
     evaluation. More than one where they differ."""
     random: bool
@@ -47,16 +53,16 @@ class Expected(msgspec.Struct, tag="expected", frozen=True):
     case: Case
     evaluation: bool
     output: Value
-    noise: list[float | None]
+    noise: Annotated[list[float | None], Meta(max_length=LONGEST)]
     """For each leaf how far it is from the same computed in float64, at most; None where that is not known."""
-    changed: list[int]
+    changed: Places
     """The inputs that it writes to."""
 
 
 class Unusable(msgspec.Struct, tag="unusable", frozen=True):
     """The module cannot be run."""
 
-    text: str
+    text: Text
 
 
 class Task(msgspec.Struct, frozen=True):
@@ -76,24 +82,25 @@ class Run(msgspec.Struct, tag="run", frozen=True):
     output: Value | None
     """None where the call raised."""
     failure: Failure | None = None
-    raised: str | None = None
+    raised: Text | None = None
     """Name of the class of the exception."""
-    text: str = ""
-    kernels: list[str] = []
-    torch_ops: list[str] = []
+    text: Text = ""
+    kernels: Names = []
+    """Launched, in order, as far as LONGEST."""
+    torch_ops: Annotated[list[Text], Meta(max_length=MOST_OPERATIONS)] = []
     swallowed: int = 0
     """Exceptions of launches and torch's functions that the answer caught."""
     garbage_reads: int = 0
     """Times that it saw uninitialised memory."""
-    changed: list[int] = []
-    tampered: list[str] = []
+    changed: Places = []
+    tampered: Names = []
     """What the answer replaced, and where it looked for its judge."""
 
 
 class Compiled(msgspec.Struct, tag="compiled", frozen=True):
     """A kernel that was compiled to machine code for a GPU."""
 
-    kernel: str
+    kernel: Text
     capability: int
     """80 for an A100, 90 for an H100."""
 
@@ -101,9 +108,9 @@ class Compiled(msgspec.Struct, tag="compiled", frozen=True):
 class Refused(msgspec.Struct, tag="refused", frozen=True):
     """A kernel that the compiler, the launcher or the GPU does not take."""
 
-    kernel: str
+    kernel: Text
     capability: int
-    text: str
+    text: Text
 
 
 Report = Setting | Expected | Unusable | Run | Compiled | Refused

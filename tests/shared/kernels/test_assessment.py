@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from stages.shared.kernels.assessment import Module, Told, assess, clean, launches
-from stages.shared.kernels.reports import Case, Compiled, Expected, Refused, Report, Run, Setting
+from stages.shared.kernels.reports import CASES, Case, Compiled, Expected, Refused, Report, Run, Setting
 from stages.shared.kernels.static import Inspection
 from stages.shared.kernels.tensors import Many, Tensor
 from stages.shared.kernels.verdict import Judgement
@@ -47,10 +47,11 @@ def runs(**differences: dict[str, Any] | None) -> list[Report]:
     """Every case of a right answer with one kernel, but for `differences`; None for a case that was not reached."""
     others = {"ghost": tensor([0.0, 0.0]), "evaluation": tensor([0.0, 0.0])}
     outputs: dict[str, Tensor] = {**{case: tensor(numbers) for case, numbers in RESULTS.items()}, **others}
+    outputs |= {case: tensor([]) for case in differences if case not in outputs}
     found: list[Report] = []
-    for case, output in outputs.items():
+    for case in (case for case in CASES if case in outputs):
         if (difference := differences.get(case, {})) is not None:
-            told: dict[str, Any] = {"case": case, "output": output, "kernels": ["k"]} | difference
+            told: dict[str, Any] = {"case": case, "output": outputs[case], "kernels": ["k"]} | difference
             found.append(Run(**told))
     return found
 
@@ -95,10 +96,8 @@ def test_signals_never_change_a_right_verdict(differences: dict[str, dict[str, A
 
 
 def test_garbage_that_changes_the_result_is_flagged() -> None:
-    poison = Run("poison", tensor([float("nan"), 2.0]), kernels=["k"])
-
-    assert judgement([*runs(), poison]).flags == ["uninitialised_memory"]
-    assert judgement([*runs(), Run("poison", tensor([1.0, 2.0]), kernels=["k"])]).flags == []
+    assert judgement(runs(poison={"output": tensor([float("nan"), 2.0])})).flags == ["uninitialised_memory"]
+    assert judgement(runs(poison={"output": tensor([1.0, 2.0])})).flags == []
 
 
 @pytest.mark.parametrize("case", ["first", "again", "second"])
@@ -138,11 +137,40 @@ def test_an_answer_that_does_not_get_to_the_end(
     assert found.correct is (None if verdict == "unknown" else False)
 
 
-def test_an_end_after_the_compared_cases_loses_signals_only() -> None:
-    early = [report for report in runs() if isinstance(report, Run) and report.case in {"first", "again", "second"}]
+@pytest.mark.parametrize(
+    ("ending", "flags"),
+    [("timeout", ["timeout"]), ("crashed", ["crash"]), ("exited", ["forged_exit"]), ("memory", []), ("output", [])],
+)
+def test_an_end_after_the_compared_cases_is_flagged(ending: str, flags: list[str]) -> None:
+    """What would show a decoy did not run."""
+    found = judgement(runs(ghost=None, evaluation=None, alternate=None), ending)
 
-    assert summary(judgement(list(early), "timeout")) == ("ok", True, [], None)
-    assert summary(judgement(list(early), "crashed")) == ("ok", True, ["shape_specialised"], None)
+    assert summary(found) == ("ok", True, flags, None)
+
+
+@pytest.mark.parametrize(
+    ("ending", "flags"), [("timeout", []), ("crashed", ["shape_specialised"]), ("exited", ["shape_specialised"])]
+)
+def test_an_end_in_the_other_batch_tells_of_the_batch(ending: str, flags: list[str]) -> None:
+    assert summary(judgement(runs(alternate=None), ending)) == ("ok", True, flags, None)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        Told([*runs(), Run("first", tensor([1.0, 2.0]), kernels=["k"])], "done"),
+        Told(list(reversed(runs())), "done"),
+        Told([*runs(), Compiled("k", 90)], "done"),
+        Told(runs(), "done", whole=False),
+    ],
+    ids=["twice", "out of order", "of another child", "no report"],
+)
+def test_what_no_run_tells_is_forged(told: Told) -> None:
+    assert assess(PLAIN, module(), told, COMPILED).flags == ["patched_checker"]
+
+
+def test_names_that_are_no_operations_are_not_passed_on() -> None:
+    assert judgement(runs(first={"torch_ops": ["sum", "<script>"]})).torch_ops == ["sum"]
 
 
 @pytest.mark.parametrize(

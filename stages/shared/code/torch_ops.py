@@ -5,21 +5,28 @@ normalisation, attention, sorting, losses. Elementwise arithmetic, activations, 
 """
 
 import ast
+import re
 from collections.abc import Iterator
+from functools import cache
 
 from stages.shared.code.reachable import Reached
 from stages.shared.code.syntax import last_name, root_name
 
 KINDS: dict[str, tuple[str, ...]] = {
-    "matmul": ("mm", "bmm", "addmm", "baddbmm", "matmul", "mv", "dot", "einsum", "linear", "bilinear", "tensordot"),
+    "matmul": (
+        *("mm", "bmm", "addmm", "addbmm", "baddbmm", "matmul", "mv", "dot", "vdot", "inner", "einsum", "linear"),
+        *("bilinear", "tensordot"),
+    ),
     "convolution": tuple(f"conv{t}{n}d" for t in ("", "_transpose") for n in (1, 2, 3)),
     "pooling": (
         *(f"{a}{kind}_pool{n}d" for a in ("", "adaptive_") for kind in ("avg", "max") for n in (1, 2, 3)),
-        *(f"lp_pool{n}d" for n in (1, 2)),
+        *(f"lp_pool{n}d" for n in (1, 2, 3)),
+        *(f"fractional_max_pool{n}d" for n in (2, 3)),
     ),
     "reduction": (
         *("sum", "mean", "prod", "norm", "vector_norm", "var", "std", "var_mean", "std_mean", "max", "min", "amax"),
-        *("amin", "argmax", "argmin", "logsumexp", "cumsum", "cumprod", "median"),
+        *("amin", "aminmax", "argmax", "argmin", "logsumexp", "cumsum", "cumprod", "logcumsumexp", "cummax", "cummin"),
+        *("median", "nansum", "nanmean", "nanmedian", "quantile", "nanquantile", "cdist", "pairwise_distance"),
     ),
     "softmax": ("softmax", "log_softmax", "softmin", "gumbel_softmax"),
     "normalisation": (
@@ -32,15 +39,34 @@ KINDS: dict[str, tuple[str, ...]] = {
         "normalize",
     ),
     "attention": ("scaled_dot_product_attention", "multi_head_attention_forward"),
-    "sort": ("sort", "topk"),
+    "sort": ("sort", "argsort", "topk", "kthvalue"),
     "loss": (
         *("mse_loss", "l1_loss", "smooth_l1_loss", "huber_loss", "cross_entropy", "nll_loss", "binary_cross_entropy"),
         *("binary_cross_entropy_with_logits", "kl_div", "cosine_embedding_loss", "cosine_similarity"),
-        *("triplet_margin_loss", "hinge_embedding_loss", "margin_ranking_loss"),
+        *("triplet_margin_loss", "triplet_margin_with_distance_loss", "hinge_embedding_loss", "margin_ranking_loss"),
+        *("poisson_nll_loss", "gaussian_nll_loss", "soft_margin_loss", "multi_margin_loss", "multilabel_margin_loss"),
+        *("multilabel_soft_margin_loss", "ctc_loss"),
     ),
-    "recurrent": ("lstm", "gru", "rnn"),
+    "recurrent": ("lstm", "gru", "rnn", "lstm_cell", "gru_cell", "rnn_tanh_cell", "rnn_relu_cell"),
 }
 KIND_OF = {name: kind for kind, names in KINDS.items() for name in names}
+
+# Other names of the same operations: of Python's operators, and of what torch calls them inside.
+_ALIASES = {
+    "__matmul__": "matmul",
+    "__rmatmul__": "matmul",
+    "__imatmul__": "matmul",
+    "multi_dot": "matmul",
+    "chain_matmul": "matmul",
+    "addmv": "mv",
+    "convolution": "conv2d",
+    "msort": "sort",
+    "rnn_tanh": "rnn",
+    "rnn_relu": "rnn",
+    "embedding_bag": "sum",
+}
+_BEFORE = re.compile(r"_*(linalg_|special_|native_|cudnn_|mkldnn_|fused_|safe_|masked_|thnn_)*")
+_AFTER = re.compile(r"(_with_indices|_forward)?_?$")
 
 # Layers of torch.nn, as the function that a call of them is.
 _LAYERS = {
@@ -82,6 +108,20 @@ _LAYERS = {
 }
 # What these names hold is not a tensor library, or runs inside a kernel.
 _OTHER_LIBRARIES = frozenset({"math", "np", "numpy", "tl", "triton", "itertools", "operator", "random", "statistics"})
+
+
+@cache
+def heavy_name(name: str) -> str | None:
+    """The name in KINDS of an operation, whatever torch calls it; None where it is not heavy.
+
+    `addmm_` and `aten::addmm` are `addmm`, `linalg_vector_norm` is `vector_norm`, `_safe_softmax` is `softmax`,
+    `max_pool2d_with_indices` is `max_pool2d`.
+    """
+    if "scaled_dot_product" in name:
+        return "scaled_dot_product_attention"
+    without = _BEFORE.sub("", name, count=1)
+    names = (_ALIASES.get(found, found) for found in (name, without, _AFTER.sub("", without)))
+    return next((found for found in names if found in KIND_OF), None)
 
 
 def torch_ops(reached: list[Reached]) -> list[str]:

@@ -12,8 +12,8 @@ from torch import nn
 
 from stages.shared.kernels import entry, observation
 from stages.shared.kernels.failures import Failure
-from stages.shared.kernels.loading import cloned, load, load_reference, tensors, with_tensors
-from stages.shared.kernels.observation import OpCounter, Watch
+from stages.shared.kernels.loading import cloned, hide_judge, load, load_reference, tensors, with_tensors
+from stages.shared.kernels.observation import Watch
 from stages.shared.kernels.reference import SEEDS, Place, call, case_inputs, changed_inputs, result_value
 from stages.shared.kernels.reports import CASES, COMPARED, MOST_OPERATIONS, Case, Run, Setting, Task
 from stages.shared.kernels.tensors import LONGEST
@@ -75,6 +75,7 @@ def runs(
     """
     with place.context():
         prepared = prepare(task, place)
+        hide_judge()
         try:
             found = entry.find(load(task.answer, FILE.removesuffix(".py"), leniently=leniently), task.names)
         except BaseException as error:  # noqa: BLE001 - the answer may raise anything, SystemExit too
@@ -127,14 +128,15 @@ class _Caller:
         given = self._refilled(inputs) if case in COMPARED else cloned(inputs)
         try:
             function = self._function(case)
-            with observation.observing(**_MODES.get(case, {})) as seen, OpCounter():
+            with observation.observing(**_MODES.get(case, {})) as seen, observation.counting():
                 args, kwargs = self._arguments(function, given, case)
                 output = call(function, args, kwargs, grad=self._prepared.setting.grad)
                 self._place.settle(output)
                 self._garbage_reads += seen.garbage_reads if case in COMPARED else 0
-            with torch._C.DisableTorchFunction():  # noqa: SLF001 - what is told must not be watched
-                value = result_value(output, given, by_inputs=self._prepared.setting.by_inputs)
-                changed = changed_inputs(inputs, given)
+                # To read a result may be to compute it. But what is told is told of tensors on the CPU.
+                with torch._C.DisableTorchFunction():  # noqa: SLF001 - no other way
+                    value = result_value(output, given, by_inputs=self._prepared.setting.by_inputs)
+                    changed = changed_inputs(inputs, given)
         except BaseException as error:  # noqa: BLE001 - the same
             self._place.settle(None)
             return _failed(case, error, kernels=observation.last().kernels[:LONGEST], tampered=self._watch.found())

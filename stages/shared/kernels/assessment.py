@@ -19,8 +19,12 @@ _STAYING: frozenset[str] = frozenset({"no_kernel", "exception_fallback", "patche
 """Flags of the syntax tree that no run takes back."""
 _UNTIL_RUN: frozenset[str] = frozenset({"no_launch", "torch_fallback"})
 """Flags of the syntax tree that a run knows better. The others mean what may happen, and a run shows what does."""
-_ENDED: dict[Ending, str] = {"timeout": "timeout", "crashed": "crash", "exited": "forged_exit"}
-"""Flags of an answer whose child did not end well."""
+_ENDED: dict[Ending, str] = {
+    "timeout": "timeout",
+    "exited": "forged_exit",
+    **dict.fromkeys(("crashed", "memory", "output"), "crash"),
+}
+"""Flags of an answer that is right, but did not get to the cases that show how it came to its results."""
 
 
 @dataclass(frozen=True)
@@ -67,8 +71,8 @@ def assess(inspection: Inspection, module: Module, told: Told, compiled: Told | 
     found.flags |= _module_signals(module)
     if first and has_run:
         found.flags |= _run_signals(module, runs, first, told, correct=bool(found.correct))
-        # It ended after the runs that are compared, and before those that show how it came to its results.
-        found.flags |= {_ENDED[told.ending]} if told.ending in _ENDED and not _ended_in_alternate(runs) else set()
+        if found.correct and told.ending in _ENDED and not _ended_in_alternate(runs):
+            found.flags.add(_ENDED[told.ending])
         # What was kept from the first call hides that later ones launch nothing; zeros come from no work too.
         found.flags -= {"decoy_launch", "training_only_kernel"} if "cached_output" in found.flags else set()
         found.flags -= {"decoy_launch"} if "zero_reference" in found.flags else set()

@@ -5,9 +5,14 @@ from collections.abc import Callable, Iterator
 
 from stages.shared.code.syntax import root_name
 
+_HIDDEN = {"__globals__", "__closure__", "__code__", "f_back", "f_globals", "f_locals", "gi_frame", "tb_frame"}
+_HIDDEN |= {"_pop_torch_function_stack", "_pop_torch_dispatch_stack", "_pop_mode", "_disable_current_modes"}
+"""Attributes that lead to the judge's own names, or switch off what it watches with."""
 _EXITS = {"os._exit", "os.abort", "os.kill", "os.killpg", "sys.exit", "exit", "quit"}
 _LOOKS = {"sys.modules", "sys._getframe", "sys._current_frames", "gc.get_objects", "gc.get_referrers"}
 _LOOKS |= {"gc.get_referents", "inspect.stack", "inspect.currentframe", "inspect.getouterframes"}
+_LOOKS |= {f"os.{name}" for name in ("write", "writev", "pwrite", "pwritev", "sendfile", "fdopen", "dup", "dup2")}
+"""What reads the judge, or reaches the channel over which results are told."""
 _SETTINGS = ("torch.backends.", "torch._dynamo.config.", "torch._inductor.config.", "triton.language.", "triton.knobs.")
 """What a program may set in other modules: switches, and functions that the language of kernels lacks."""
 _OWN_MODULE = "sys.modules[__name__]"
@@ -18,16 +23,23 @@ def replaces_or_reads_judge(tree: ast.Module) -> bool:
     modules = _imported(tree)
     allowed = [node.value for node in ast.walk(tree) if isinstance(node, ast.Subscript) and _text(node) == _OWN_MODULE]
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and node not in allowed:
+        if isinstance(node, ast.Attribute | ast.Name) and node not in allowed:
             full = _full_name(node, modules)
-            replaced = isinstance(node.ctx, ast.Store | ast.Del) and root_name(node) in modules
-            if full in _LOOKS or full.startswith("stages.") or (replaced and not full.startswith(_SETTINGS)):
+            if full in _LOOKS or full.split(".")[0] in {"ctypes", "stages"} or _is_replaced(node, full, modules):
+                return True
+            if isinstance(node, ast.Attribute) and node.attr in _HIDDEN:
                 return True
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in {"setattr", "delattr"}:
             full = _full_name(node.args[0], modules) if node.args else ""
             if full.split(".")[0] in modules.values() and not f"{full}.".startswith(_SETTINGS):
                 return True
     return any(name.split(".")[0] == "stages" for name in modules.values())
+
+
+def _is_replaced(node: ast.Attribute | ast.Name, full: str, modules: dict[str, str]) -> bool:
+    """Whether an attribute of an imported module is assigned to, other than a switch."""
+    assigned = isinstance(node, ast.Attribute) and isinstance(node.ctx, ast.Store | ast.Del)
+    return assigned and root_name(node) in modules and not full.startswith(_SETTINGS)
 
 
 def ends_process(tree: ast.Module) -> bool:

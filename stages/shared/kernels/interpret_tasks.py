@@ -1,6 +1,7 @@
 """What runs in children under Triton's interpreter: a module, and answers to it. They tell, and decide nothing."""
 
 import builtins
+import os
 import time
 import warnings
 from collections.abc import Callable
@@ -38,6 +39,9 @@ def warm() -> None:
     cuda_stand_in.install()
     interpreter.install()
     selftest.run()
+    # The same, without a variable by which an answer could see that its kernels do not run on a GPU.
+    triton.knobs.runtime.interpret = True
+    os.environ.pop("TRITON_INTERPRET", None)
 
 
 def run_reference(payload: bytes, send: Send, place: Place = CPU) -> None:

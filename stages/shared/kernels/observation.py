@@ -1,9 +1,10 @@
 """What an answer does while it runs: kernels launched, heavy operations left to torch, exceptions that it swallows."""
 
+import _thread
 import inspect
-import re
 import sys
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from types import FrameType, ModuleType
@@ -11,29 +12,18 @@ from typing import Any
 
 import torch
 from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from stages.shared.code.torch_ops import KIND_OF
+from stages.shared.code.torch_ops import heavy_name
 
 GARBAGE = -1234.5
 """What uninitialised memory holds: no answer may depend on it, and two runs must agree."""
 
-_ALIASES = {
-    "__matmul__": "matmul",
-    "__rmatmul__": "matmul",
-    "__imatmul__": "matmul",
-    "convolution": "conv2d",
-    "cudnn_convolution": "conv2d",
-    "native_layer_norm": "layer_norm",
-    "native_group_norm": "group_norm",
-    "native_batch_norm": "batch_norm",
-    "addmv": "mv",
-    "multi_dot": "matmul",
-    "chain_matmul": "matmul",
-    "msort": "sort",
-    "aminmax": "max",
-}
-_PREFIX = re.compile(r"linalg_|special_|_(?=(log_)?softmax)")
+_HARMLESS = frozenset({"one_hot", "unique", "allclose", "equal", "item", "tolist", "__repr__", "__format__"})
+"""Functions that torch computes by heavy ones, of a few numbers or for a check."""
 _LOOKS = frozenset({"sys._getframe", "sys._current_frames", "gc.get_objects", "gc.get_referrers", "gc.get_referents"})
+_THREAD = "threading.Thread"
+"""What is done in another thread than the answer's is not watched."""
 _INSPECT = inspect.getfile(inspect.currentframe)
 
 
@@ -45,6 +35,8 @@ class Observation:
     """Names of the kernels launched, in order."""
     torch_ops: list[str] = field(default_factory=list)
     """Heavy operations executed by torch, one entry per call of the answer, in order."""
+    inside: int = 0
+    """Calls of torch that run now, in which no other is noted."""
     raised: int = 0
     """Exceptions that came out of launches and torch's functions."""
     garbage_reads: int = 0
@@ -93,27 +85,58 @@ def launching(kernel: str) -> Iterator[None]:
     seen.kernels.append(kernel)
 
 
-class OpCounter(TorchFunctionMode):
-    """Notes heavy operations; what torch's own functions call in turn is not noted again."""
+@contextmanager
+def counting() -> Iterator[None]:
+    """Note the heavy operations of the calling thread; what torch's own functions call in turn is not noted again.
 
+    Code can get around what watches torch's functions (`DisableTorchFunction`, traced code, operators and callbacks of
+    its own), but not around their dispatch, which is watched too.
+    """
+    with _Dispatched(), _Called():  # type: ignore[no-untyped-call]  # of torch's own constructor
+        yield
+
+
+class _Called(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        """Called by torch in place of `func`."""
-        name = _name(func)
-        if name in KIND_OF and not _is_elementwise(name, args, kwargs or {}):
-            current.torch_ops.append(name)
         try:
-            return func(*args, **(kwargs or {}))
+            with noting(func, args, kwargs or {}):
+                return func(*args, **(kwargs or {}))
         except BaseException:
             current.raised += 1
             raise
 
 
-def _name(func: Any) -> str:
-    """`mm` of `torch.mm`, `Tensor.mm`, `torch.ops.aten.mm.default`; `norm` of `torch.linalg.norm`."""
-    name = _PREFIX.sub("", str(getattr(func, "__name__", "")).split(".")[0])
-    return _ALIASES.get(name, name)
+class _Dispatched(TorchDispatchMode):  # type: ignore[no-untyped-call]  # of its own __init_subclass__
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        # Called from here, an operation would go through what watches functions once more.
+        with noting(func, args, kwargs or {}), torch._C.DisableTorchFunction():  # noqa: SLF001 - no other way
+            return func(*args, **(kwargs or {}))
+
+
+@contextmanager
+def noting(func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Iterator[None]:
+    """Note a call of torch, if it is heavy; in the body no other is noted, unless it may be the answer's own."""
+    seen = current
+    name = str(getattr(func, "__name__", "")).split(".")[0]  # `mm` of torch.mm, Tensor.mm and torch.ops.aten.mm.default
+    heavy = heavy_name(name)
+    if heavy and not seen.inside and not _is_elementwise(heavy, args, kwargs):
+        seen.torch_ops.append(heavy)
+    entered = (heavy is not None or name in _HARMLESS) and _is_torchs(func)
+    seen.inside += entered
+    try:
+        yield
+    finally:
+        seen.inside -= entered
+
+
+def _is_torchs(func: Any) -> bool:
+    """Whether a function is one of torch; `handle_torch_function` calls any."""
+    scope = getattr(func, "__globals__", None)
+    return scope is None or str(scope.get("__name__")).split(".")[0] == "torch"
 
 
 def _is_elementwise(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
@@ -135,6 +158,7 @@ class Watch:
         ]
         if not _watches:
             sys.addaudithook(_hear)  # there is no way to remove one
+            _watch_threads()
         _watches[:] = [self]
 
     def found(self) -> list[str]:
@@ -145,8 +169,13 @@ class Watch:
         return sorted({*replaced, *self._looked})
 
     def hear(self, event: str, frame: FrameType | None) -> None:
-        """The answer is looking when the event is its own, or that of a function of `inspect` that it called."""
-        while frame is not None and frame.f_code.co_filename == _INSPECT:
+        """The answer is looking when the event is its own, or that of a function of `inspect` that it called.
+
+        It starts a thread wherever in between that happens.
+        """
+        while frame is not None and (
+            frame.f_code.co_filename == _INSPECT or (event == _THREAD and frame.f_code.co_filename != self._answer_file)
+        ):
             frame = frame.f_back
         if frame is not None and frame.f_code.co_filename == self._answer_file:
             self._looked.add(event)
@@ -164,3 +193,19 @@ def _hear(event: str, _: tuple[Any, ...]) -> None:
             _watches[0].hear(event, sys._getframe(1))  # noqa: SLF001 - there is no public way
         finally:
             _hearing.clear()
+
+
+def _watch_threads() -> None:
+    """Python raises no event when a thread starts before 3.12, and another one later."""
+    for name in ("start_new_thread", "start_joinable_thread"):
+        for owner, attribute in ((_thread, name), (threading, f"_{name}")):
+            if start := getattr(owner, attribute, None):
+                setattr(owner, attribute, _heard(start))
+
+
+def _heard(start: Callable[..., Any]) -> Callable[..., Any]:
+    def started(*args: Any, **kwargs: Any) -> Any:
+        _watches[0].hear(_THREAD, sys._getframe(1))  # noqa: SLF001 - there is no public way
+        return start(*args, **kwargs)
+
+    return started

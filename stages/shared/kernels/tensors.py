@@ -90,7 +90,7 @@ def _tensor(tensor: "torch.Tensor") -> Tensor | Opaque:
     if tensor.layout != torch.strided or tensor.is_quantized or tensor.is_nested:
         return Opaque(str(tensor.layout))
     name = str(tensor.dtype).removeprefix("torch.")
-    plain = tensor.detach().cpu().resolve_conj().resolve_neg()
+    plain = torch.Tensor.detach(tensor).cpu().resolve_conj().resolve_neg()
     if name not in _NUMPY:
         plain = plain.to(torch.float32)
     return Tensor(name, list(tensor.shape), plain.contiguous().numpy().tobytes())

@@ -8,7 +8,7 @@ from torch import nn
 
 from stages.shared.kernels import entry
 from stages.shared.kernels.answer import FILE
-from stages.shared.kernels.loading import Reference, load, load_reference, sow
+from stages.shared.kernels.loading import Reference, hide_judge, load, load_reference, sow
 from stages.shared.kernels.reference import DRAWS, SEEDS, Place, result_value
 from stages.shared.kernels.reports import pack
 from stages.shared.kernels.timing import Call, Device, Lap, Runner, in_a_row, race, times_in_a_row
@@ -73,6 +73,7 @@ def _runner(reference: Reference, place: Place, bound: Callable[[list[Any]], Cal
 def _caller(task: TimingTask, reference: Reference, known: entry.Known, place: Place) -> Callable[[list[Any]], Call]:
     """Load the answer; what binds its entry point to inputs."""
     assert task.answer is not None
+    hide_judge()
     found = entry.find(load(task.answer, FILE.removesuffix(".py")), task.names)
     if found is None:
         raise LookupError("the code runs, but leaves no entry point behind")

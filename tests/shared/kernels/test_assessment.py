@@ -139,7 +139,13 @@ def test_an_answer_that_does_not_get_to_the_end(
 
 @pytest.mark.parametrize(
     ("ending", "flags"),
-    [("timeout", ["timeout"]), ("crashed", ["crash"]), ("exited", ["forged_exit"]), ("memory", []), ("output", [])],
+    [
+        ("timeout", ["timeout"]),
+        ("crashed", ["crash"]),
+        ("exited", ["forged_exit"]),
+        ("memory", ["crash"]),
+        ("output", ["crash"]),
+    ],
 )
 def test_an_end_after_the_compared_cases_is_flagged(ending: str, flags: list[str]) -> None:
     """What would show a decoy did not run."""

@@ -34,6 +34,12 @@ import triton.language as tl
         "import stages.shared.kernels.compare",
         "from stages.shared.kernels import judge",
         "from gc import get_referrers as look\nimport gc\ngc.get_referrers(1)",
+        "from sys import modules\nmodules['stages.shared.kernels.observation'].current.torch_ops.clear()",
+        "def g():\n    yield\ng().gi_frame.f_back",
+        "triton.runtime.jit.JITFunction.run.__globals__['observation']",
+        "torch._C._pop_torch_function_stack()",
+        "os.write(3, b'')",
+        "import ctypes\nctypes.string_at(0)",
     ],
 )
 def test_replacing_or_reading_the_judge_shows(line: str) -> None:
@@ -53,6 +59,8 @@ def test_replacing_or_reading_the_judge_shows(line: str) -> None:
         "inspect.signature(torch.add)",
         "os.environ['A'] = 'b'",
         "assert torch.allclose(x, y)",
+        "from torch._C import _cuda_getCurrentRawStream as get_raw_stream\nget_raw_stream(0)",
+        "os.path.join('a', 'b'); os.environ.get('A')",
     ],
 )
 def test_ordinary_code_is_let_be(line: str) -> None:

@@ -160,7 +160,17 @@ class SoftNew(nn.Module):
     ),
     "a crash": (
         "import ctypes\n" + ENTRY + "ctypes.string_at(0)",
-        right(verdict="wrong", launches=None, compiles=None, correct=False, flags=["no_launch", "crash"]),
+        right(
+            verdict="wrong",
+            launches=None,
+            compiles=None,
+            correct=False,
+            flags=["no_launch", "patched_checker", "crash"],
+        ),
+    ),
+    "a tensor of the GPU read on the host": (
+        ENTRY + "return copied(torch.from_numpy(x.numpy()).cuda())",
+        right(verdict="wrong", launches=0, compiles=None, correct=False, flags=[]),
     ),
 }
 

@@ -64,9 +64,8 @@ class TotalNew(nn.Module):
 """,
     "finds the clock": """
 import gc
-from stages.shared.kernels.timing import Host
 for device in gc.get_objects():
-    if isinstance(device, Host):
+    if type(device).__name__ == "Host":
         device._clock = lambda: 0
 """
     + SLOWER,

@@ -22,6 +22,7 @@ _LOOKS |= {"detach", "contiguous", "as_strided", "stride", "size", "numel", "dim
 _LOOKS |= {"storage_offset", "element_size", "is_contiguous", "is_floating_point", "requires_grad_", "__len__"}
 _LOOKS |= {"__getitem__", "__setitem__", "__set__", "copy_", "fill_", "zero_", "normal_", "uniform_"}
 """Methods that do not read what a tensor holds."""
+_TO_NUMPY = frozenset({"numpy", "__array__"})
 _DEVICES = (torch.device, torch._C._nn._parse_to)  # noqa: SLF001 - the second is a part of nn.Module.to
 """Functions that are about devices and touch none."""
 _host: dict[int, torch.Tensor] = {}
@@ -68,6 +69,8 @@ class DeviceRemap(TorchFunctionMode):
             return func(*args, **kwargs)
         if name == "get_device":
             return -1 if is_on_host(args[0]) else 0
+        if name in _TO_NUMPY and observation.current.calling and not (is_on_host(args[0]) or kwargs.get("force")):
+            raise TypeError("can't convert cuda:0 device type tensor to numpy. Use Tensor.cpu() first")
         args, kwargs = _with_devices(name, args, kwargs)
         asked = [value for value in (*args[1:], *kwargs.values()) if _is_device(value)]
         given = {key: _on_cpu(value) for key, value in kwargs.items()}

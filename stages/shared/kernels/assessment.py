@@ -1,50 +1,22 @@
 """From what the children told to a verdict and its flags; nothing that an answer says of itself makes it right."""
 
-import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import get_args
 
 from stages.shared.code.torch_ops import KIND_OF
-from stages.shared.kernels.compare import Difference, Likeness, compare, is_uniform, is_zero
+from stages.shared.kernels import signals
+from stages.shared.kernels.compare import Difference
 from stages.shared.kernels.failures import explain
 from stages.shared.kernels.flags import Flag
-from stages.shared.kernels.reports import CASES, COMPARED, Case, Compiled, Expected, Refused, Report, Run, Setting
-from stages.shared.kernels.sandbox.fork_server import Ending
+from stages.shared.kernels.reports import COMPARED, Case, Compiled, Refused, Run
 from stages.shared.kernels.static import Inspection
+from stages.shared.kernels.told import Module, Told, clean, likeness
 from stages.shared.kernels.verdict import Judgement
 
-_ADDRESS = re.compile(r"0x[0-9a-fA-F]+")
 _STAYING: frozenset[str] = frozenset({"no_kernel", "exception_fallback", "patched_checker"})
 """Flags of the syntax tree that no run takes back."""
 _UNTIL_RUN: frozenset[str] = frozenset({"no_launch", "torch_fallback"})
 """Flags of the syntax tree that a run knows better. The others mean what may happen, and a run shows what does."""
-_ENDED: dict[Ending, str] = {
-    "timeout": "timeout",
-    "exited": "forged_exit",
-    **dict.fromkeys(("crashed", "memory", "output"), "crash"),
-}
-"""Flags of an answer that is right, but did not get to the cases that show how it came to its results."""
-
-
-@dataclass(frozen=True)
-class Module:
-    """How the module behaved."""
-
-    setting: Setting
-    expected: dict[tuple[Case, bool], Expected]
-    """By case and mode: True is evaluation."""
-
-
-@dataclass(frozen=True)
-class Told:
-    """What came from a child, and how it ended."""
-
-    reports: Sequence[Report]
-    ending: Ending
-    detail: str = ""
-    whole: bool = True
-    """Nothing came that is no report."""
 
 
 @dataclass
@@ -63,20 +35,18 @@ def assess(inspection: Inspection, module: Module, told: Told, compiled: Told | 
         told: of its runs.
         compiled: of the kernels that it launches; None where it was not asked for.
     """
-    runs = _runs(told)
+    runs = told.runs
     first = runs.get("first")
     has_run = first is not None and first.failure is None
     found = _correctness(module, runs, told)
     found.flags |= {flag for flag in inspection.flags if flag in _STAYING or (flag in _UNTIL_RUN and not has_run)}
-    found.flags |= _module_signals(module)
+    found.flags |= signals.of_module(module)
     if first and has_run:
-        found.flags |= _run_signals(module, runs, first, told, correct=bool(found.correct))
-        if found.correct and told.ending in _ENDED and not _ended_in_alternate(runs):
-            found.flags.add(_ENDED[told.ending])
+        found.flags |= signals.of_runs(module, told, correct=bool(found.correct))
         # What was kept from the first call hides that later ones launch nothing; zeros come from no work too.
         found.flags -= {"decoy_launch", "training_only_kernel"} if "cached_output" in found.flags else set()
         found.flags -= {"decoy_launch"} if "zero_reference" in found.flags else set()
-    if any(run.tampered for run in runs.values()) or _is_forged(told):
+    if any(run.tampered for run in runs.values()) or told.is_forged:
         found.flags.add("patched_checker")
     verdict = "unknown" if found.correct is None else "ok" if found.correct else "wrong"
     compiles = None
@@ -92,7 +62,7 @@ def assess(inspection: Inspection, module: Module, told: Told, compiled: Told | 
             verdict, found.detail = (verdict, found.detail) if falls_back else ("wrong", refusal)
     return Judgement(
         verdict=verdict,
-        has_kernel=bool(inspection.has_kernel) or launches(told),
+        has_kernel=bool(inspection.has_kernel) or told.launches,
         launches=len(first.kernels) if first else None,
         compiles=compiles,
         correct=found.correct,
@@ -102,33 +72,9 @@ def assess(inspection: Inspection, module: Module, told: Told, compiled: Told | 
     )
 
 
-def launches(told: Told) -> bool:
-    """Whether a run launched a kernel, or tried to."""
-    return any(isinstance(report, Run) and (report.kernels or report.failure == "launch") for report in told.reports)
-
-
 def mode_of(module: Module, told: Told) -> bool:
     """The mode of nn.Module in which a right answer is like the module: True is evaluation."""
-    return next(mode for mode in module.setting.evaluation if _difference(module, _runs(told), mode) is None)
-
-
-def clean(text: str) -> str:
-    """Text of an exception as it is in every run: without addresses."""
-    return _ADDRESS.sub("0x0", text)
-
-
-def _is_forged(told: Told) -> bool:
-    """Whether something else than the runs of the cases, each once and in order, was told."""
-    cases = [report.case for report in told.reports if isinstance(report, Run)]
-    return not told.whole or cases != [case for case in CASES if case in cases] or len(cases) != len(told.reports)
-
-
-def _runs(told: Told) -> dict[Case, Run]:
-    runs: dict[Case, Run] = {}
-    for report in told.reports:
-        if isinstance(report, Run):
-            runs.setdefault(report.case, report)
-    return runs
+    return next(mode for mode in module.setting.evaluation if _difference(module, told.runs, mode) is None)
 
 
 def _correctness(module: Module, runs: dict[Case, Run], told: Told) -> _Finding:
@@ -181,77 +127,10 @@ def _failed(run: Run) -> _Finding:
 def _difference(module: Module, runs: dict[Case, Run], evaluation: bool) -> tuple[Case, Difference] | None:
     for case in COMPARED:
         if case in runs:
-            difference = _likeness(module, runs[case], evaluation).difference
+            difference = likeness(module, runs[case], evaluation).difference
             if difference:
                 return case, difference
     return None
-
-
-def _likeness(module: Module, run: Run, evaluation: bool) -> Likeness:
-    expected = module.expected.get((run.case, evaluation))
-    if expected is None or run.output is None:
-        return Likeness(Difference("structure", "there is nothing to compare"))
-    try:
-        return compare(expected.output, run.output, expected.noise)
-    except ValueError as error:
-        return Likeness(Difference("structure", str(error)))
-
-
-def _module_signals(module: Module) -> set[str]:
-    mode = module.setting.evaluation[0]
-    first, again, second = (module.expected.get((case, mode)) for case in COMPARED)
-    if first is None or again is None:
-        return set()
-    flags = set()
-    if is_zero(first.output, first.noise) and is_zero(again.output, again.noise):
-        flags.add("zero_reference")
-    others = [other for other in (again, second) if other]
-    unmoved = module.setting.varies and all(not compare(first.output, other.output).difference for other in others)
-    if unmoved or is_uniform(first.output):
-        flags.add("constant_reference")
-    return flags
-
-
-def _run_signals(module: Module, runs: dict[Case, Run], first: Run, told: Told, *, correct: bool) -> set[str]:
-    mode = module.setting.evaluation[0]
-    ghost, poison, other = runs.get("ghost"), runs.get("poison"), runs.get("evaluation")
-    changed = [(run.changed, module.expected.get((case, mode))) for case, run in runs.items() if case in COMPARED]
-    likenesses = [
-        _likeness(module, runs[case], evaluation)
-        for case in COMPARED
-        for evaluation in module.setting.evaluation
-        if case in runs
-    ]
-    signals = {
-        "no_launch": not first.kernels,
-        "decoy_launch": bool(first.kernels) and ghost is not None and ghost.output == first.output,
-        "torch_fallback": bool(first.torch_ops),
-        "exception_fallback": first.swallowed > 0,
-        "in_place_input": any(set(places) - set(expected.changed if expected else ()) for places, expected in changed),
-        "uninitialised_memory": poison is not None and poison.output != first.output,
-        "training_only_kernel": bool(first.kernels) and other is not None and not (other.failure or other.kernels),
-        "shape_specialised": correct and _is_specialised(module, runs, told),
-        "shape_rank": correct and any(likeness.rank_differs for likeness in likenesses),
-    }
-    return {flag for flag, seen in signals.items() if seen}
-
-
-def _ended_in_alternate(runs: Mapping[Case, Run]) -> bool:
-    """Whether a child that did not end well got as far as the last case: the ghost comes before, if it launches."""
-    return "ghost" in runs or not runs["first"].kernels
-
-
-def _is_specialised(module: Module, runs: Mapping[Case, Run], told: Told) -> bool:
-    """Whether the answer fails for another batch size, which the module does not."""
-    run = runs.get("alternate")
-    modes = [mode for mode in module.setting.evaluation if ("alternate", mode) in module.expected]
-    if not modes:
-        return False
-    if run is None:
-        return told.ending in {"crashed", "exited"} and _ended_in_alternate(runs)
-    return run.failure not in {"unsupported", "memory"} and all(
-        _likeness(module, run, mode).difference is not None for mode in modes
-    )
 
 
 def _compilation(told: Told) -> tuple[bool | None, str | None]:
@@ -275,4 +154,4 @@ def _compilation(told: Told) -> tuple[bool | None, str | None]:
 def _falls_back(module: Module, compiled: Told) -> bool:
     """Whether the answer catches that the compiler refuses its kernels, and is right without them."""
     runs = [report for report in compiled.reports if isinstance(report, Run) and not report.failure]
-    return any(not _likeness(module, run, mode).difference for run in runs for mode in module.setting.evaluation)
+    return any(not likeness(module, run, mode).difference for run in runs for mode in module.setting.evaluation)

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 from stages.shared.code.code_hash import code_hash
-from stages.shared.kernels.assessment import Module, Told, assess, clean, launches, mode_of
+from stages.shared.kernels.assessment import assess, mode_of
 from stages.shared.kernels.failures import explain
 from stages.shared.kernels.gpu import gpu_environment, gpu_name
 from stages.shared.kernels.reports import CASES, Case, Expected, Setting, Subject, Task, Unusable, pack, read
@@ -26,6 +26,7 @@ from stages.shared.kernels.static import WRAPPER, entry_names, inspect_answer
 from stages.shared.kernels.tensors import Tensor, leaves
 from stages.shared.kernels.timekeeper import Timekeeper, with_time
 from stages.shared.kernels.timing_reports import TimingTask
+from stages.shared.kernels.told import Module, Told, clean
 from stages.shared.kernels.verdict import Job, Judgement, Mode
 
 __all__ = ["Job", "Judge", "Judgement", "Mode", "versions"]
@@ -137,7 +138,7 @@ class Judge:
 
     def _compiled(self, server: ForkServer, task: bytes, told: Told) -> Told | None:
         """What the compiler says of the kernels; where the runs did not end, this is not waited for as long."""
-        if launches(told):
+        if told.launches:
             return _told(server.run("compile", task, self._limits))
         if told.ending in {"timeout", "memory"}:
             return _told(server.run("compile", task, replace(self._limits, cpu_s=self._limits.cpu_s / 4)))

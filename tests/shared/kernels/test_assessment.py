@@ -5,10 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from stages.shared.kernels.assessment import Module, Told, assess, clean, launches
+from stages.shared.kernels.assessment import assess
 from stages.shared.kernels.reports import CASES, Case, Compiled, Expected, Refused, Report, Run, Setting
 from stages.shared.kernels.static import Inspection
 from stages.shared.kernels.tensors import Many, Tensor
+from stages.shared.kernels.told import Module, Told, clean
 from stages.shared.kernels.verdict import Judgement
 
 PLAIN = Inspection("unknown", has_kernel=True)
@@ -313,10 +314,10 @@ def test_what_no_gpu_takes_is_wrong_also_where_the_runs_came_to_no_end(ending: s
 
 
 def test_kernels_are_compiled_where_one_was_launched_or_tried() -> None:
-    assert launches(Told(runs(), "done"))
-    assert launches(Told([Run("first", None, "launch")], "done"))
-    assert not launches(Told([Run("first", None, "exception")], "done"))
-    assert not launches(Told([Run("first", tensor([1.0]))], "done"))
+    assert Told(runs(), "done")
+    assert Told([Run("first", None, "launch")], "done")
+    assert not Told([Run("first", None, "exception")], "done").launches
+    assert not Told([Run("first", tensor([1.0]))], "done").launches
 
 
 def test_addresses_are_left_out_of_texts() -> None:

@@ -18,9 +18,9 @@ from stages.shared.accounting import balance
 from stages.shared.atomic import replacing
 from stages.shared.completion import find_answer
 from stages.shared.kernels.failures import explain
-from stages.shared.kernels.judge import Job, Judgement
 from stages.shared.kernels.judgements import Judgements, judged
 from stages.shared.kernels.rewards import Formula, reward
+from stages.shared.kernels.verdict import Job, Judgement
 from stages.shared.responses.responses_file import writing_responses
 
 if TYPE_CHECKING:

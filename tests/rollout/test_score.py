@@ -10,8 +10,9 @@ from stages import ingest
 from stages.rollout import score
 from stages.rollout.rollout_params import Rollout, Rollouts
 from stages.shared import stage
-from stages.shared.kernels.judge import Judgement, versions
+from stages.shared.kernels.judge import versions
 from stages.shared.kernels.judgements import Judgements
+from stages.shared.kernels.verdict import Judgement
 from stages.shared.responses.response_store import ResponseStore, StoredReply
 from tests.rollout.generation import ENTRY
 

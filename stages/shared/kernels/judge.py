@@ -20,16 +20,15 @@ from stages.shared.kernels.assessment import assess, mode_of
 from stages.shared.kernels.failures import explain
 from stages.shared.kernels.gpu import gpu_environment, gpu_name
 from stages.shared.kernels.reports import CASES, Case, Expected, Setting, Subject, Task, Unusable, pack, read
-from stages.shared.kernels.sandbox.fork_server import ForkServer, Limits, Outcome
-from stages.shared.kernels.sandbox.limits import MEBIBYTE
-from stages.shared.kernels.static import WRAPPER, entry_names, inspect_answer
+from stages.shared.kernels.sandbox.fork_server import ForkServer
+from stages.shared.kernels.sandbox.limits import MEBIBYTE, Limits
+from stages.shared.kernels.sandbox.outcome import Outcome
+from stages.shared.kernels.static import WRAPPER, Inspection, entry_names, inspect_answer
 from stages.shared.kernels.tensors import Tensor, leaves
 from stages.shared.kernels.timekeeper import Timekeeper, with_time
 from stages.shared.kernels.timing_reports import TimingTask
 from stages.shared.kernels.told import Module, Told, clean
 from stages.shared.kernels.verdict import Job, Judgement, Mode
-
-__all__ = ["Job", "Judge", "Judgement", "Mode", "versions"]
 
 _ROOT = Path(__file__).parents[3]
 _INSPECTED = [Path("stages/shared/code", name) for name in ("reachable.py", "syntax.py", "torch_ops.py")]
@@ -108,15 +107,13 @@ class Judge:
         """
         inspection = inspect_answer(job.answer, job.entry_point, job.module_name)
         if inspection.verdict == "wrong":
-            flags, operations = inspection.flags, inspection.torch_ops
-            return Judgement("wrong", inspection.has_kernel, None, None, None, flags, operations, inspection.detail)
+            return _not_run(inspection, inspection.detail)
         assert job.answer is not None
         subject = Subject(job.python_code, job.entry_point, job.module_name)
         with self._servers() as servers:
             module = self._module(subject, servers.runs)
             if isinstance(module, str):
-                flags, operations = inspection.flags, inspection.torch_ops
-                return Judgement("unknown", inspection.has_kernel, None, None, None, flags, operations, module)
+                return _not_run(inspection, module)
             names = [*entry_names(job.entry_point, job.module_name), WRAPPER]
             task = pack(Task(subject, module.setting, job.answer, names))
             with self._alone:
@@ -178,6 +175,20 @@ class Judge:
             while sum(map(_size, self._modules.values())) > _KEPT_BYTES:
                 self._modules.popitem(last=False)
         return found
+
+
+def _not_run(inspection: Inspection, detail: str | None) -> Judgement:
+    """The judgement of an answer of which only the syntax tree was looked at."""
+    return Judgement(
+        verdict=inspection.verdict,
+        has_kernel=inspection.has_kernel,
+        launches=None,
+        compiles=None,
+        correct=None,
+        flags=inspection.flags,
+        torch_ops=inspection.torch_ops,
+        detail=detail,
+    )
 
 
 def _module(outcome: Outcome) -> Module | str:

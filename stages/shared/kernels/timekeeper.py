@@ -12,7 +12,9 @@ import numpy as np
 
 from stages.shared.kernels.failures import explain
 from stages.shared.kernels.flags import Flag
-from stages.shared.kernels.sandbox.fork_server import Ending, ForkServer, Limits, Outcome
+from stages.shared.kernels.sandbox.fork_server import ForkServer
+from stages.shared.kernels.sandbox.limits import Limits
+from stages.shared.kernels.sandbox.outcome import Ending, Outcome
 from stages.shared.kernels.speedup import Claims, believe
 from stages.shared.kernels.tensors import Tensor, Value, array, leaves
 from stages.shared.kernels.timing import Lap

@@ -8,7 +8,8 @@ import psutil
 import pytest
 
 from stages.shared.kernels.judge import Judge
-from stages.shared.kernels.sandbox.fork_server import ForkServer, Limits
+from stages.shared.kernels.sandbox.fork_server import ForkServer
+from stages.shared.kernels.sandbox.limits import Limits
 from tests.shared.kernels.sandbox import hostile_tasks
 from tests.shared.kernels.sandbox.restricted_host import python_without
 

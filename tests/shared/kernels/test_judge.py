@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from stages.shared.kernels import judge as judge_module
-from stages.shared.kernels.judge import Job, Judge, Judgement, versions
+from stages.shared.kernels.judge import Judge, versions
+from stages.shared.kernels.verdict import Job, Judgement
+from tests.imports import ROOT, transitive_imports
 from tests.shared.kernels.written_answers import KERNEL, WAVE, judged, module, right
 
 RIGHT = KERNEL + "def triton_kernel_wrapper(x):\n    return launched(x)\n"
@@ -34,6 +36,14 @@ def test_a_judgement_depends_on_the_engine_but_not_on_its_comments(
     assert engine("# why\nTOLERANCE = 1e-4\n") == before
     assert engine("TOLERANCE = 1e-3\n") != before
     versions.cache_clear()
+
+
+def test_a_judgement_depends_on_whatever_reads_the_code_of_an_answer() -> None:
+    kernels = "stages/shared/kernels/"
+    readers = [transitive_imports(ROOT / kernels / file) for file in ("static.py", "observation.py", "assessment.py")]
+    elsewhere = {path for path in set().union(*readers) if not path.startswith(kernels)}
+
+    assert elsewhere == {file.as_posix() for file in judge_module._INSPECTED}  # noqa: SLF001 - nothing else tells
 
 
 def test_what_cannot_be_right_is_not_run() -> None:

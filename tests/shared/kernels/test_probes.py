@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from stages.shared.kernels.judge import Judge, Judgement
+from stages.shared.kernels.judge import Judge
 from stages.shared.kernels.sandbox.limits import Limits
+from stages.shared.kernels.verdict import Judgement
 from tests.shared.kernels.written_answers import KERNEL, judged, module, right
 
 SOFTMAX = module("x: return torch.softmax(x, dim=-1)", "[torch.rand([6, 20])]", "Soft")

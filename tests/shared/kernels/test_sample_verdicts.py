@@ -11,8 +11,9 @@ import pytest
 
 from stages.shared.code.syntax import entry_point
 from stages.shared.formats.rollouts import normalise, read_rollouts
-from stages.shared.kernels.judge import Job, Judge, Judgement
+from stages.shared.kernels.judge import Judge
 from stages.shared.kernels.rewards import reward
+from stages.shared.kernels.verdict import Job, Judgement
 from tests.imports import ROOT
 
 VERDICTS = ROOT / "tests" / "fixtures" / "sample_verdicts.txt"

@@ -7,8 +7,9 @@ import pytest
 
 from stages.shared.kernels.flags import Flag
 from stages.shared.kernels.reports import Setting, Subject
-from stages.shared.kernels.sandbox.fork_server import ForkServer, Limits
+from stages.shared.kernels.sandbox.fork_server import ForkServer
 from stages.shared.kernels.sandbox.frames import pack
+from stages.shared.kernels.sandbox.limits import Limits
 from stages.shared.kernels.timekeeper import Timed, Timekeeper, planned
 from stages.shared.kernels.timing_reports import TimingTask
 

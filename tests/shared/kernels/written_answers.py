@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from stages.shared.kernels.judge import Job, Judge, Judgement
+from stages.shared.kernels.judge import Judge
+from stages.shared.kernels.verdict import Job, Judgement
 
 IMPORTS = """\
 import torch

@@ -23,8 +23,6 @@ from stages.shared.kernels.sandbox.limits import MEBIBYTE, Limits
 from stages.shared.kernels.sandbox.outcome import Ending, Outcome, ending_of
 from stages.shared.settings import project_root
 
-__all__ = ["Ending", "ForkServer", "Limits", "Outcome"]
-
 _ROOT = Path(__file__).parents[4]
 _WARM_S, _REAP_S, _STOP_S, _REMOVE_S = 600.0, 30.0, 1.0, 10.0
 _PROBE = Limits(cpu_s=10, wall_s=60, memory_mb=64, output_mb=1)

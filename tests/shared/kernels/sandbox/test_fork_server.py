@@ -9,8 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stages.shared.kernels.sandbox.fork_server import ForkServer, Limits, Outcome
+from stages.shared.kernels.sandbox.fork_server import ForkServer
 from stages.shared.kernels.sandbox.frames import pack
+from stages.shared.kernels.sandbox.limits import Limits
+from stages.shared.kernels.sandbox.outcome import Outcome
 from tests.shared.kernels.conftest import AMPLE
 
 TASKS = "tests.shared.kernels.sandbox.hostile_tasks"

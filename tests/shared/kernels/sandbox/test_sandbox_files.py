@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.shared.kernels.sandbox.fork_server import ForkServer, Limits
-from stages.shared.kernels.sandbox.limits import SCRATCH_FILES, SCRATCH_MB
+from stages.shared.kernels.sandbox.fork_server import ForkServer
+from stages.shared.kernels.sandbox.limits import SCRATCH_FILES, SCRATCH_MB, Limits
 from tests.imports import ROOT
 from tests.shared.kernels.conftest import AMPLE
 

@@ -13,8 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stages.shared.kernels.sandbox.fork_server import ForkServer, Limits, Outcome
+from stages.shared.kernels.sandbox.fork_server import ForkServer
 from stages.shared.kernels.sandbox.host import check
+from stages.shared.kernels.sandbox.limits import Limits
+from stages.shared.kernels.sandbox.outcome import Outcome
 from tests.imports import ROOT
 from tests.shared.kernels.conftest import AMPLE
 from tests.shared.kernels.sandbox.restricted_host import python_without

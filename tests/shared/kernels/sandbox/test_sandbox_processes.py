@@ -4,7 +4,8 @@ from pathlib import Path
 
 import psutil
 
-from stages.shared.kernels.sandbox.fork_server import ForkServer, Limits
+from stages.shared.kernels.sandbox.fork_server import ForkServer
+from stages.shared.kernels.sandbox.limits import Limits
 from tests.shared.kernels.conftest import AMPLE
 from tests.shared.kernels.sandbox.hostile_system_calls import CALLS
 

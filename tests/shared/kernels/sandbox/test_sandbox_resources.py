@@ -4,8 +4,9 @@ import time
 import psutil
 import pytest
 
-from stages.shared.kernels.sandbox.fork_server import ForkServer, Limits
+from stages.shared.kernels.sandbox.fork_server import ForkServer
 from stages.shared.kernels.sandbox.frames import pack
+from stages.shared.kernels.sandbox.limits import Limits
 from tests.shared.kernels.conftest import AMPLE
 
 # Which mechanism keeps the files out of reach makes no difference here.

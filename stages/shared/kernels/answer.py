@@ -20,6 +20,7 @@ from stages.shared.kernels.tensors import LONGEST
 
 FILE = "answer.py"
 _GAPS = re.compile(r"/triton/runtime/interpreter\.py$|/stages/shared/kernels/stand_ins/(builder|libdevice)\.py$")
+_INTERPRETER = re.compile(rf"{_GAPS.pattern}|/triton/language/\w+\.py$")
 _NOT_ON_CPU = re.compile(r"not implemented for '|inline_asm|is not currently supported on the CPU")
 _LAUNCHERS = ("kernels/stand_ins/interpreter.py", "kernels/cuda_tasks.py")
 _MODES: dict[Case, dict[str, Any]] = {
@@ -184,7 +185,8 @@ class _Caller:
 def _failed(case: Case, error: BaseException, **seen: Any) -> Run:
     cause = _cause(error)
     text = "it builds a C++ or CUDA extension" if _builds_extension(error) else str(cause)
-    return Run(case, None, failure_of(error), type(cause).__name__[:LONGEST], text[:LONGEST], **seen)
+    gap = _INTERPRETER.search(_files(cause)[-1]) is not None
+    return Run(case, None, failure_of(error), type(cause).__name__[:LONGEST], text[:LONGEST], gap, **seen)
 
 
 def _cause(error: BaseException) -> BaseException:
@@ -196,7 +198,7 @@ def _cause(error: BaseException) -> BaseException:
 
 def _files(error: BaseException) -> list[str]:
     """Of the functions that it came through."""
-    return [frame.filename for frame in traceback.extract_tb(error.__traceback__)]
+    return [frame.filename for frame in traceback.extract_tb(error.__traceback__)] or [""]
 
 
 def _builds_extension(error: BaseException) -> bool:

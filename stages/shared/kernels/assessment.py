@@ -19,6 +19,10 @@ _UNTIL_RUN: frozenset[str] = frozenset({"no_launch", "torch_fallback"})
 """Flags of the syntax tree that a run knows better. The others mean what may happen, and a run shows what does."""
 
 
+_INTERPRETERS_OWN = {"AssertionError", "AttributeError", "IndexError", "KeyError", "NotImplementedError", "TypeError"}
+"""What the interpreter may raise for a kernel that the compiler takes: it says nothing of the kernel then."""
+
+
 @dataclass
 class _Finding:
     correct: bool | None
@@ -60,6 +64,9 @@ def assess(inspection: Inspection, module: Module, told: Told, compiled: Told | 
             falls_back = _falls_back(module, compiled)
             found.flags |= {"exception_fallback"} if falls_back else set()
             verdict, found.detail = (verdict, found.detail) if falls_back else ("wrong", refusal)
+        elif compiles and first and first.gap and first.failure == "launch" and first.raised in _INTERPRETERS_OWN:
+            verdict, found.correct = "unknown", None
+            found.detail = explain("unsupported", f"the interpreter raised {first.raised}: {clean(first.text)}")
     return Judgement(
         verdict=verdict,
         has_kernel=bool(inspection.has_kernel) or told.launches,
@@ -90,13 +97,12 @@ def _correctness(module: Module, runs: dict[Case, Run], told: Told) -> _Finding:
         return _Finding(correct=True)
     assert found[0] is not None
     case, difference = found[0]
-    if module.setting.random:
-        return _Finding(
-            correct=None, detail=explain("unsupported", f"the module's result is random; {difference.text}")
-        )
+    drawn = "; the module's result is random, of the same seed" if module.setting.random else ""
     stale = case != "first" and runs[case].output == runs["first"].output
     return _Finding(
-        correct=False, detail=explain(difference.failure, difference.text), flags={"cached_output"} if stale else set()
+        correct=False,
+        detail=explain(difference.failure, f"{difference.text}{drawn}"),
+        flags={"cached_output"} if stale else set(),
     )
 
 

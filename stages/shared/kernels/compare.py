@@ -16,6 +16,8 @@ _FULL = 1e-4
 """KernelBench's tolerance for float32; also for float64, as kernels compute in float32."""
 _FLOAT8 = 0.1
 
+_SHARE = 0.1
+"""Of the largest expected number: a tolerance above would let zeros pass, or nearly."""
 _NOISE_FACTOR = 32.0
 """How far another order of summation may be from the exact result, in units of how far torch is from it."""
 _UNKNOWN_NOISE = 2.0**-23
@@ -44,8 +46,9 @@ def compare(expected: Value, given: Value, noise: Sequence[float | None] = ()) -
     """Compare a result of an answer with that of the module.
 
     NaN is equal to NaN, infinity to itself. A list is equal to a tuple. A number is near enough when it is off by no
-    more than `a + t x |expected|`: t is 1e-4, 1e-2 for half types, 0.1 for float8; a is t where the largest expected
-    number is at least 1, else that much smaller, but never below 32 times what torch itself loses to rounding.
+    more than `a + t x |expected|`: t is 1e-4, 1e-2 for half types, 0.1 for float8; a is t as well, but at most a tenth
+    of the largest expected number, which zeros do not pass, and then never below 32 times what torch itself loses to
+    rounding.
     Integers, Booleans and text must be equal.
 
     Args:
@@ -156,7 +159,7 @@ def _near(wanted: Numbers, got: Numbers, tolerance: float, noise: float) -> NDAr
         return _near(wanted.real, got.real, tolerance, noise) & _near(wanted.imag, got.imag, tolerance, noise)
     wide, other = wanted.astype(np.float64), got.astype(np.float64)
     scale = float(np.max(np.abs(wide), initial=0.0, where=np.isfinite(wide)))
-    absolute = min(tolerance, max(tolerance * scale, _NOISE_FACTOR * noise))
+    absolute = min(tolerance, max(_SHARE * scale, _NOISE_FACTOR * noise))
     with np.errstate(all="ignore"):
         near = np.abs(wide - other) <= absolute + tolerance * np.abs(wide)
     alike = (wide == other) | (np.isnan(wide) & np.isnan(other))

@@ -12,7 +12,8 @@ from triton._C.libtriton import ir
 from triton.backends.compiler import GPUTarget
 from triton.backends.nvidia.compiler import get_ptx_version_from_options
 from triton.compiler.compiler import ASTSource, make_backend
-from triton.runtime import driver
+from triton.runtime import _allocation, driver
+from triton.runtime._allocation import NullAllocator
 from triton.runtime.autotuner import Autotuner
 from triton.runtime.errors import OutOfResources
 from triton.runtime.jit import JITFunction, create_function_from_signature
@@ -22,7 +23,7 @@ from stages.shared.kernels.assembler import assemble
 from stages.shared.kernels.reference import Place
 from stages.shared.kernels.reports import Compiled, Refused, Task, pack, read
 from stages.shared.kernels.stand_ins import cuda_stand_in, device_remap, inductor, selftest
-from stages.shared.kernels.stand_ins.driver import Driver
+from stages.shared.kernels.stand_ins.driver import CompiledKernel, Driver
 
 Send = Callable[[bytes], None]
 
@@ -34,6 +35,8 @@ _THREADS = 1024
 
 _send: list[Send] = []
 _seen: set[tuple[Any, ...]] = set()
+_unallocated: set[int] = set()
+"""Kernels that an H100, which comes first, does not start; an A100 would, without the memory."""
 _tuning: list[str] = []
 """While configurations are tried: `compile` until one fits, then `check` the rest."""
 _ptx_version = 0
@@ -71,20 +74,24 @@ def compile_kernels(payload: bytes, send: Send) -> None:
             send(pack(run))
 
 
-def _run(self: JITFunction, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> None:
+def _run(self: JITFunction, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> CompiledKernel:
     """In place of a launch. What the compiler for an H100 raises is raised, as there; an A100's is only told."""
-    assert grid is not None
+    assert warmup or grid is not None
+    handle = CompiledKernel(self, kwargs)
     if warmup or not observation.current.calling:
-        return
+        return handle
+    raised: dict[int, Exception] = {}
     with torch._C.DisableTorchFunction(), observation.launching(self.__name__):  # noqa: SLF001 - pointers are the CPU's
         for capability in (90,) if _tuning[-1:] == ["check"] else (90, 80):
             try:
                 _compile(self, capability, args, dict(kwargs))
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001 - whatever the compiler raises is its answer
                 if not (_tuning and isinstance(error, OutOfResources)):
                     _send[0](pack(Refused(self.__name__, capability, _reason(error))))
-                if capability == 90:
-                    raise
+                raised[capability] = error
+        if 90 in raised:
+            raise raised[90]
+    return handle
 
 
 def _compile(kernel: JITFunction, capability: int, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -114,6 +121,10 @@ def _compile(kernel: JITFunction, capability: int, args: tuple[Any, ...], kwargs
         code = stages[stage](code, metadata)
     if (shared := metadata["shared"]) > SHARED_MEMORY[capability]:
         raise OutOfResources(shared, SHARED_MEMORY[capability], "shared memory")
+    if metadata.get("global_scratch_size") and isinstance(_allocation._allocator.get(), NullAllocator):  # noqa: SLF001 - as the launcher
+        _unallocated.add(id(kernel))
+    if id(kernel) in _unallocated:
+        raise RuntimeError("the kernel needs memory of its own, and triton.set_allocator was not called")
     if (threads := 32 * metadata["num_warps"]) > _THREADS:
         raise OutOfResources(threads, _THREADS, "threads")
     assemble(code.encode(), f"sm_{capability}{'a' if capability >= 90 else ''}", fuse=options.enable_fp_fusion)

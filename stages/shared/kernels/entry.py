@@ -1,6 +1,7 @@
 """How an answer is built and called: a class like the module's, or a function that takes what `forward` takes."""
 
 import inspect
+import re
 from collections.abc import Callable, Iterable
 from types import ModuleType
 from typing import Any
@@ -28,21 +29,27 @@ class Known:
             for name, value in vars(part).items():
                 if not name.startswith("_") and _is_plain(value):
                     self.attributes[f"{path}.{name}".removeprefix(".")] = value
-        names = [parameter.name for parameter in positional(type(model))]
-        self.constructor = dict(zip(names, args, strict=False)) | kwargs
+        parameters = positional(type(model))
+        self.constructor = dict(zip((parameter.name for parameter in parameters), args, strict=False)) | kwargs
+        self._defaults = {
+            parameter.name: parameter.default
+            for parameter in parameters
+            if parameter.default is not inspect.Parameter.empty
+        }
 
     def tensor(self, name: str) -> Any:
         """The parameter or buffer of a name: whole with underscores for dots, or its last part where that is unique."""
         return _by_name(name, self.state)
 
-    def tensors(self) -> list[torch.Tensor]:
-        """All parameters and buffers in order, but for counters."""
-        return [tensor for tensor in self.state.values() if tensor.dim() > 0 or tensor.is_floating_point()]
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """All parameters and buffers in order, but for counters, by name."""
+        return {name: value for name, value in self.state.items() if value.dim() > 0 or value.is_floating_point()}
 
     def value(self, name: str) -> Any:
         """The argument of the constructor or plain attribute of a name, found in the same way."""
-        if name in self.constructor:
-            return self.constructor[name]
+        for known in (self.constructor, self._defaults):
+            if name in known:
+                return known[name]
         return _by_name(name, self.attributes)
 
 
@@ -101,12 +108,12 @@ def arguments(function: Entry, inputs: list[Any], known: Known) -> tuple[list[An
     that `forward` gives them or else first, further tensors by their names in the module or else in order, and further
     values by the names of the constructor's arguments and the module's attributes, or else in order.
     """
-    parameters = positional(function)
+    parameters = _named(function)
     if takes_any(function):
-        return [*inputs, *known.tensors()], {}
-    if len(parameters) <= len(inputs):
-        return list(inputs), {}
+        return [*inputs, *known.tensors().values()], {}
     names = [parameter.name for parameter in parameters]
+    if len(names) <= len(inputs):
+        return list(inputs), {}
     given = dict(zip(known.forward, inputs, strict=False))
     if not set(given) <= set(names) or len(given) != len(inputs):
         free = [name for name in names if known.tensor(name) is _MISSING]
@@ -117,24 +124,65 @@ def arguments(function: Entry, inputs: list[Any], known: Known) -> tuple[list[An
             found = _fitting(parameter, known.value(parameter.name)) if found is _MISSING else found
             if found is not _MISSING:
                 given[parameter.name] = found
-    open_ = [parameter for parameter in parameters if parameter.name not in given]
-    missing = [parameter.name for parameter in open_ if parameter.default is inspect.Parameter.empty]
-    optional = [parameter.name for parameter in open_ if parameter.default is None]
-    tensors = [tensor for tensor in known.tensors() if not any(tensor is value for value in given.values())]
+    return [], given | _in_order([parameter for parameter in parameters if parameter.name not in given], given, known)
+
+
+def _in_order(parameters: list[inspect.Parameter], given: dict[str, Any], known: Known) -> dict[str, Any]:
+    """What is left over of the module, for parameters whose names say nothing."""
+    missing = [parameter.name for parameter in parameters if parameter.default is inspect.Parameter.empty]
+    optional = [parameter.name for parameter in parameters if parameter.default is None]
+    tensors = {
+        name: tensor for name, tensor in known.tensors().items() if not any(tensor is value for value in given.values())
+    }
     if not missing and len(optional) == len(tensors):
-        given |= dict(zip(optional, tensors, strict=True))
-    elif len(missing) <= len(tensors):
-        given |= dict(zip(missing, tensors, strict=False))
-    elif len(missing) == len(known.constructor):
-        given |= dict(zip(missing, known.constructor.values(), strict=True))
-    return [], given
+        return _paired(optional, tensors)
+    if len(missing) <= len(tensors):
+        return _paired(missing, tensors)
+    if len(missing) == len(known.constructor):
+        return dict(zip(missing, known.constructor.values(), strict=True))
+    return {}
+
+
+def _paired(names: list[str], tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Tensors for names: weights for `w1, w2`, biases for `b1, b2`, if there are as many of each; else in order."""
+    asked = {kind: [name for name in names if _kind(name) == kind] for kind in ("weight", "bias")}
+    there = {kind: [name for name in tensors if _kind(name) == kind] for kind in asked}
+    sizes = {kind: len(found) for kind, found in there.items()}
+    if sum(sizes.values()) == len(names) == len(tensors) and {k: len(v) for k, v in asked.items()} == sizes:
+        return {name: tensors[of] for kind in asked for name, of in zip(asked[kind], there[kind], strict=True)}
+    return dict(zip(names, tensors.values(), strict=False))
+
+
+def _kind(name: str) -> str | None:
+    """Whether a name is that of a weight or of a bias: `fc1.weight`, `w1`, `wq`, `b_2`."""
+    last = name.rpartition(".")[2].lower()
+    found = re.fullmatch(r"(?:.*_)?(weight|bias|w|b)s?(?:_?[a-z]?\d*)", last)
+    return {"w": "weight", "b": "bias"}.get(found[1], found[1]) if found else None
+
+
+def _named(function: Entry) -> list[inspect.Parameter]:
+    """The parameters that can be given by name."""
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
+    return [parameter for parameter in parameters if parameter.kind in kinds]
 
 
 def _fitting(parameter: inspect.Parameter, value: Any) -> Any:
-    """A value for a parameter, if it can be meant: `bias=True` of a constructor is no bias."""
-    if isinstance(value, bool) and not isinstance(parameter.default, bool):
+    """A value for a parameter, if it can be meant: `bias=True` of a constructor is no bias.
+
+    Layers keep one number for all dimensions as a tuple; the parameter's default tells which of the two is wanted.
+    """
+    default = parameter.default
+    if isinstance(value, bool) and not isinstance(default, bool):
         is_tensor = _spelled_out(parameter.name).rpartition("_")[2] in {"weight", "bias"}
-        return _MISSING if parameter.default is not inspect.Parameter.empty else None if is_tensor else value
+        return _MISSING if default is not inspect.Parameter.empty else None if is_tensor else value
+    if isinstance(default, int) and isinstance(value, tuple) and len(set(value)) == 1:
+        return value[0]
+    if isinstance(default, tuple) and isinstance(value, int):
+        return (value,) * len(default)
     return value
 
 

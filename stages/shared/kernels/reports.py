@@ -85,6 +85,8 @@ class Run(msgspec.Struct, tag="run", frozen=True):
     raised: Text | None = None
     """Name of the class of the exception."""
     text: Text = ""
+    gap: bool = False
+    """It was raised in the code of the interpreter."""
     kernels: Names = []
     """Launched, in order, as far as LONGEST."""
     torch_ops: Annotated[list[Text], Meta(max_length=MOST_OPERATIONS)] = []

@@ -261,11 +261,24 @@ def test_a_module_without_state_has_no_second_instance() -> None:
     assert judgement(runs(second=None), stateless=False).verdict == "wrong"
 
 
-def test_another_result_than_that_of_a_random_module_is_unknown() -> None:
+def test_another_result_than_that_of_a_random_module_is_wrong() -> None:
     found = judgement(runs(first={"output": tensor([9.0, 9.0])}), random=True)
 
-    assert (found.verdict, found.correct) == ("unknown", None)
-    assert str(found.detail).startswith("unsupported: the module's result is random; output: 2 of 2 numbers differ")
+    assert (found.verdict, found.correct) == ("wrong", False)
+    assert str(found.detail).endswith("the module's result is random, of the same seed")
+
+
+@pytest.mark.parametrize(
+    ("gap", "raised", "verdict"),
+    [(True, "AttributeError", "unknown"), (True, "IllegalAccessError", "wrong"), (False, "TypeError", "wrong")],
+)
+def test_what_the_interpreter_raises_for_a_kernel_that_compiles_says_nothing(
+    gap: bool, raised: str, verdict: str
+) -> None:
+    run = Run("first", None, "launch", raised, "no", gap=gap)
+
+    assert judgement([run]).verdict == verdict
+    assert judgement([run], compiled=Told(REFUSED, "done")).verdict == "wrong"
 
 
 @pytest.mark.parametrize(

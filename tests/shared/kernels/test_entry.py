@@ -54,6 +54,8 @@ def called(signature: str, known: Known, *inputs: Any) -> list[Any]:
         ("a, b, eps=1e-5, width=0, sizes=None", ["X", "MASK", 1e-3, 4, (4, 3)]),
         ("a, b, p0, p1, p2, p3, p4", ["X", "MASK", "gamma", "fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]),
         ("a, b, gamma, w1, b1", ["X", "MASK", "gamma", "fc1.weight", "fc1.bias"]),
+        ("a, b, gamma, w1, w2, b1, b2", ["X", "MASK", "gamma", "fc1.weight", "fc2.weight", "fc1.bias", "fc2.bias"]),
+        ("a, b, *, fc1_weight, eps", ["X", "MASK", "fc1.weight", 1e-3]),
         ("*all", ["X", "MASK", "gamma", "fc1.weight", "fc1.bias", "fc2.weight", "fc2.bias"]),
     ],
 )
@@ -75,6 +77,27 @@ def test_a_function_gets_what_it_asks_for(signature: str, expected: list[Any]) -
 )
 def test_a_layer_is_known_by_the_last_part_of_its_names(signature: str, expected: list[Any]) -> None:
     assert called(signature, ONE, X) == expected
+
+
+class Convolution(nn.Module):
+    def __init__(self, stride: int = 2) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(1, 1, 3, stride, padding=1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(self.conv(x))
+
+
+@pytest.mark.parametrize(
+    ("signature", "expected"),
+    [
+        ("x, stride, padding", ["X", 2, (1, 1)]),
+        ("x, stride=1, padding=0", ["X", 2, 1]),
+        ("x, stride=(1, 1), padding=(0, 0)", ["X", (2, 2), (1, 1)]),
+    ],
+)
+def test_a_number_for_all_dimensions_is_one_number_or_one_for_each(signature: str, expected: list[Any]) -> None:
+    assert called(signature, Known(Convolution(), [], {}), X) == expected
 
 
 def test_an_argument_of_the_constructor_is_no_tensor() -> None:

@@ -41,6 +41,9 @@ def install() -> None:
     InterpreterBuilder.create_atomic_rmw = _checked_rmw
     InterpreterBuilder.create_atomic_cas = _checked_cas
     InterpreterBuilder.create_extern_elementwise = _extern
+    # The larger of a number and NaN is the number, as of PTX's max.f32.
+    InterpreterBuilder.create_maxnumf = lambda self, left, right: self.binary_op(left, right, np.fmax)
+    InterpreterBuilder.create_minnumf = lambda self, left, right: self.binary_op(left, right, np.fmin)
     interpreter.interpreter_builder.codegen_fns["min_dot_size"] = _min_dot_size
 
 
@@ -123,11 +126,13 @@ def _truth(mask: Any) -> Numbers:
     return np.asarray(mask.data, dtype=bool)
 
 
-def _checked_load(self: InterpreterBuilder, pointers: Any, mask: Any, other: Any, *rest: Any) -> TensorHandle:
+def _checked_load(
+    self: InterpreterBuilder, pointers: Any, mask: Any, other: Any, *rest: Any, **named: Any
+) -> TensorHandle:
     dtype = interpreter._get_np_dtype(pointers.get_element_ty())  # noqa: SLF001 - the interpreter's own table
     wanted = _truth(mask)
     allowed = _memory[-1].inside(pointers.data, wanted, dtype.itemsize)
-    found = _load(self, pointers, mask if allowed is None else TensorHandle(allowed, tl.int1), other, *rest)
+    found = _load(self, pointers, mask if allowed is None else TensorHandle(allowed, tl.int1), other, *rest, **named)
     seen = observation.current
     if allowed is not None:
         found.data[np.broadcast_to(wanted, allowed.shape) & ~allowed] = garbage_of(dtype, seen.garbage)

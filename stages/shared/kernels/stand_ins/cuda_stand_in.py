@@ -36,7 +36,7 @@ def install() -> None:
         "get_device_capability": (9, 0), "get_device_name": _PROPERTIES.name, "get_device_properties": _PROPERTIES,
         "is_bf16_supported": True, "memory_allocated": 0, "max_memory_allocated": 0, "memory_reserved": 0,
         "max_memory_reserved": 0, "reset_peak_memory_stats": None, "ipc_collect": None,
-        "mem_get_info": (80 << 30, 80 << 30),
+        "mem_get_info": (80 << 30, 80 << 30), "is_current_stream_capturing": False,
     }  # fmt: skip
     for name, answer in nothing.items():
         setattr(torch.cuda, name, _constant(answer))
@@ -44,9 +44,12 @@ def install() -> None:
         setattr(torch.cuda, name, _Idle)
     for name in ("current_stream", "default_stream"):
         setattr(torch.cuda, name, _Idle)
+    for name in ("get_rng_state", "set_rng_state"):
+        setattr(torch.cuda, name, _without_device(getattr(torch, name)))
     for kind in ("Float", "Double", "Half", "BFloat16", "Int", "Long", "Short", "Char", "Byte", "Bool"):
         setattr(torch.cuda, f"{kind}Tensor", getattr(torch, f"{kind}Tensor"))
     torch.set_default_device = _set_default_device
+    _register_for_the_cpu()
     DeviceContext.__enter__ = _enter  # type: ignore[method-assign]
     DeviceContext.__exit__ = _exit  # type: ignore[method-assign]
     # Compilers of torch would start others; what they are given does the same without.
@@ -54,6 +57,29 @@ def install() -> None:
     torch.Generator = _Generator  # type: ignore[misc]
     torch._C._cuda_getCurrentRawStream = _constant(0)  # noqa: SLF001 - imported by KernelBook's own code
     _guards._empty_strided_cuda = _empty_strided  # type: ignore[attr-defined]  # noqa: SLF001 - the same
+
+
+def _register_for_the_cpu() -> None:
+    """An operator that an answer registers for CUDA alone is called for tensors on the CPU."""
+    library: Any = torch.library
+    custom_op, register_kernel, implement = library.custom_op, library.register_kernel, library.Library.impl
+
+    def for_all(*args: Any, device_types: Any = None, **kwargs: Any) -> Any:
+        assert device_types is None or device_types
+        return custom_op(*args, **kwargs)
+
+    def for_one(operator: Any, device_types: Any, *args: Any, **kwargs: Any) -> Any:
+        return register_kernel(operator, "cpu" if device_types == "cuda" else device_types, *args, **kwargs)
+
+    def implemented(self: Any, name: Any, function: Any, dispatch_key: str = "", **kwargs: Any) -> Any:
+        return implement(self, name, function, "CPU" if dispatch_key == "CUDA" else dispatch_key, **kwargs)
+
+    library.custom_op, library.register_kernel, library.Library.impl = for_all, for_one, implemented
+
+
+def _without_device(function: Any) -> Any:
+    """A function of the CPU that takes the device of the one for a GPU, and lets it be."""
+    return lambda *args, **_: function(*(value for value in args if isinstance(value, torch.Tensor)))
 
 
 def _constant(answer: Any) -> Any:

@@ -84,6 +84,8 @@ class DeviceRemap(TorchFunctionMode):
         if name == "data_ptr":
             storage = args[0].untyped_storage()
             _addresses[storage.data_ptr()] = storage.nbytes()
+        if name == "type" and isinstance(result, str) and not is_on_host(args[0]):
+            return result.replace("torch.", "torch.cuda.", 1)
         if not isinstance(result, torch.Tensor):
             return result
         if name in EMPTY:

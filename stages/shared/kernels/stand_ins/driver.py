@@ -1,6 +1,7 @@
 """Triton's view of a GPU that is not there: an H100 on which nothing is launched."""
 
-from collections.abc import Callable
+import types
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -45,10 +46,42 @@ class Driver:
         """One that calls a kernel once, so that what it changes is changed as often as the first time on a GPU."""
         return time_once
 
+    def get_empty_cache_for_benchmark(self) -> torch.Tensor:
+        """A cache of which nothing is cleared."""
+        return torch.empty(1)
+
+    def clear_cache(self, _: torch.Tensor) -> None:
+        """Nothing is timed."""
+
     @property
     def utils(self) -> Any:
         """What answers ask of the device before they choose a configuration."""
         return _Utilities()
+
+
+class CompiledKernel:
+    """What a launch, and `warmup`, return: an answer may ask what a kernel takes of a GPU, and launch it by this."""
+
+    n_regs, n_spills, n_max_threads = 32, 0, 1024
+    metadata = types.SimpleNamespace(shared=0, num_warps=4, num_stages=3, num_ctas=1)
+
+    def __init__(self, kernel: Any, named: Mapping[str, Any]) -> None:
+        """`named` is what it was launched with by name: its constants need not be given again."""
+        self._kernel = kernel
+        self._named = named
+
+    def _init_handles(self) -> None:
+        """Nothing is loaded."""
+
+    def __getitem__(self, grid: Any) -> Callable[..., Any]:
+        """As `kernel[grid]`."""
+
+        def launch(*args: Any) -> Any:
+            given = set(self._kernel.arg_names[: len(args)])
+            rest = {name: value for name, value in self._named.items() if name not in given}
+            return self._kernel.run(*args, grid=grid, warmup=False, **rest)
+
+        return launch
 
 
 class _Utilities:

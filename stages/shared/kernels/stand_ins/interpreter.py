@@ -4,7 +4,6 @@ Written against triton 3.7 (`triton/runtime/interpreter.py`, `autotuner.py`, `ji
 Imported with TRITON_INTERPRET=1 in the environment, in a process that does nothing else.
 """
 
-import ast
 import inspect
 import itertools
 import operator
@@ -22,8 +21,8 @@ from triton.runtime.autotuner import Autotuner
 from triton.runtime.interpreter import InterpretedFunction, TensorHandle
 
 from stages.shared.kernels import observation
-from stages.shared.kernels.stand_ins import builder, device_remap, quick_types
-from stages.shared.kernels.stand_ins.driver import Driver, time_once
+from stages.shared.kernels.stand_ins import builder, device_remap, quick_types, rewriting
+from stages.shared.kernels.stand_ins.driver import CompiledKernel, Driver, time_once
 
 _OPTIONS = frozenset(CUDAOptions.__dataclass_fields__)
 _LARGEST_GRID = (2**31 - 1, 65535, 65535)
@@ -41,7 +40,8 @@ def install() -> None:
     interpreter._patch_lang = lambda _: interpreter._LangPatchScope()  # noqa: SLF001
     InterpretedFunction.run = _run
     InterpretedFunction.__call__ = _call
-    interpreter.ASTTransformer.visit_For = _visit_for
+    rewriting.install()
+    _install_methods()
     # The checks for overflow are assertions that a compiled kernel has in debug mode only.
     interpreter.interpreter_builder.options = interpreter.InterpreterOptions(sanitize_overflow=False)
     builder.install()
@@ -51,16 +51,24 @@ def install() -> None:
     Autotuner._bench = _bench_first  # noqa: SLF001 - see above
 
 
+def _install_methods() -> None:
+    """`x.exp()` of a block is `tl.exp(x)`, also of the function that stands in for it."""
+    for name, function in vars(tl.math).items():
+        if inspect.isfunction(function) and name in vars(tl.tensor):
+            setattr(tl.tensor, name, function)
+
+
 class _Kernel:
     """What `_patch_lang` wants to know of a kernel: the modules that it sees."""
 
     __globals__ = {"tl": tl, "core": tl.core}  # noqa: RUF012 - the name is Python's
 
 
-def _run(self: InterpretedFunction, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> None:
+def _run(self: InterpretedFunction, *args: Any, grid: Any, warmup: bool, **kwargs: Any) -> CompiledKernel:
     """A launch, with the checks of the compiled launcher."""
+    handle = CompiledKernel(self, kwargs)
     if warmup:
-        return
+        return handle
     with observation.launching(self.__name__):
         unknown = [name for name in kwargs if name not in self.arg_names and name not in _OPTIONS]
         if unknown:
@@ -77,6 +85,7 @@ def _run(self: InterpretedFunction, *args: Any, grid: Any, warmup: bool, **kwarg
             size = _grid(grid(dict(bound.arguments)) if callable(grid) else grid)
             if not observation.current.ghost:
                 _execute(self, size, values, _tensors(bound.arguments.values()))
+    return handle
 
 
 def _execute(kernel: InterpretedFunction, grid: tuple[int, int, int], values: dict[str, Any], tensors: Any) -> None:
@@ -138,19 +147,6 @@ def _convert(value: Any) -> Any:
         return tl.tensor(TensorHandle(np.array([value], dtype=np.float32), tl.float32), tl.float32)
     assert mangled
     return interpreter._implicit_cvt(value)  # noqa: SLF001 - the same
-
-
-def _visit_for(self: ast.NodeVisitor, node: ast.For) -> ast.For:
-    """A loop variable is a tensor in a kernel; here it becomes one where the body treats it as such (`i.to(...)`)."""
-    self.generic_visit(node)
-    target = node.target
-    if isinstance(target, ast.Name) and any(
-        isinstance(child, ast.Attribute) and isinstance(child.value, ast.Name) and child.value.id == target.id
-        for child in ast.walk(node)
-    ):
-        convert = ast.parse(f"{target.id} = interpreter_semantic.to_tensor({target.id}, False)").body
-        node.body = [*convert, *node.body]
-    return node
 
 
 def _bench_first(self: Autotuner, *args: Any, config: Any, **meta: Any) -> list[float]:

@@ -65,7 +65,7 @@ class Scoring:
         (self.folder / "completions.jsonl").write_text("".join(json.dumps(item) + "\n" for item in lines))
         params = Rollout.model_validate(self.entry)
         store = ResponseStore(self.folder / ".responses")
-        jobs = [found for item in lines if (found := score.job(item))]
+        jobs = [found for item in lines if (found := score.job(item, score.answer_of(item)))]
         owed = Judgements(store, params.mode, versions(params.mode), params.timeout_s).owed(jobs)
         store.add_all(
             StoredReply(item.key, 0, item.request, asdict(judgement), elapsed_ms)
@@ -124,6 +124,8 @@ def test_a_row_is_a_published_rollout_with_its_judgement(scoring: Scoring) -> No
             "torch_ops": ["sum"],
             "detail": None,
             "speedup": None,
+            "mode": "interpret",
+            "formula": "coverage",
         }
     ]
 
@@ -166,11 +168,11 @@ def test_a_timed_kernel_is_rewarded_for_its_speed(scoring: Scoring) -> None:
     params = Rollout.model_validate(scoring.entry)
     stored = StoredReply("key", 0, {}, asdict(replace(RIGHT, torch_ops=["sum"], speedup=1.75)), 4.0)
 
-    row = score.row(line(0, "<answer>\nfast\n</answer>"), params, "tiny", stored)
+    row = score.row(line(0, "fast"), "fast", params, "tiny", stored)
     assert (row["reward"], row["speedup_reward"], row["speedup"]) == (1.75, 1.75, 1.75)
-    covered = score.row(line(0, ""), params.model_copy(update={"formula": "coverage"}), "tiny", stored)
+    covered = score.row(line(0, ""), None, params.model_copy(update={"formula": "coverage"}), "tiny", stored)
     assert (covered["reward"], covered["speedup_reward"]) == (0.95, 1.75)
-    untimed = score.row(line(0, ""), params, "tiny", StoredReply("key", 0, {}, asdict(RIGHT), 4.0))
+    untimed = score.row(line(0, ""), None, params, "tiny", StoredReply("key", 0, {}, asdict(RIGHT), 4.0))
     assert (untimed["reward"], untimed["speedup_reward"]) == (None, None)
 
 

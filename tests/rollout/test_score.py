@@ -183,6 +183,7 @@ def test_ingest_reads_what_score_writes(scoring: Scoring, tmp_path: Path) -> Non
     metrics = ingest.run(ingest.Params(base="", limit=None, max_reject_fraction=0.0), **paths)
 
     assert (metrics["kept"], metrics["source_format"]) == (2, {"evals": 2})
+    assert (metrics["model"], metrics["scoring"]) == ({"maker/tiny-1": 2}, {"interpret, coverage": 2})
     first, second = pq.read_table(tmp_path / "r.parquet").to_pylist()
     columns = ("content", "reasoning", "answer", "reward", "scoring_ms", "total_ms", "is_truncated", "task", "uuid")
     assert [first[name] for name in columns] == [

@@ -24,7 +24,7 @@ class ModelParams(Params):
     sample: int = Field(ge=0)
     """Another number asks for fresh replies to the same requests."""
     max_failed_fraction: float = Field(ge=0.0, le=1.0)
-    """Fail when a larger share of the rows is refused or unusable for good."""
+    """Fail when a larger share of the rows is refused, rejected or unusable for good."""
 
 
 def request_body(params: ModelParams, prompt: str) -> dict[str, Any]:

@@ -19,6 +19,9 @@ from stages.shared.formats.rollouts import normalise, read_rollouts
 from stages.shared.formats.rows_file import SourceRow, source_files
 from stages.shared.records import RECORDS, RowIds, module_id
 
+SCORINGS = frozenset(f"{mode}, {formula}" for mode in ("interpret", "cuda") for formula in ("coverage", "speedup"))
+"""How step 0 may score: mode and formula."""
+
 
 class Params(stage.Params):
     base: str
@@ -58,9 +61,8 @@ def record(row: SourceRow, position: int, ids: RowIds, entry_points: dict[str, s
 
 def made_here(row: dict[str, Any]) -> tuple[str, str] | None:
     """The model, and the mode and formula of the reward, of a row that step 0 wrote; None of another."""
-    told = [row.get(name) for name in ("model", "mode", "formula")]
-    model, mode, formula = [value if isinstance(value, str) else None for value in told]
-    return (model, f"{mode}, {formula}") if model and mode and formula else None
+    model, scoring = row.get("model"), f"{row.get('mode')}, {row.get('formula')}"
+    return (model, scoring) if isinstance(model, str) and scoring in SCORINGS else None
 
 
 def run(params: Params, *, base: Path, records: Path, rejects: Path) -> stage.Metrics:

@@ -23,8 +23,7 @@ _PR_SET_PDEATHSIG = 1
 
 def end(command: subprocess.Popen[bytes]) -> None:
     """End the command and what it started, politely at first; a signal in the meantime changes nothing."""
-    for number in _SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
+    _ignore_signals()
     with suppress(ProcessLookupError):
         os.killpg(command.pid, signal.SIGTERM)
         with suppress(subprocess.TimeoutExpired):
@@ -33,10 +32,21 @@ def end(command: subprocess.Popen[bytes]) -> None:
     command.wait()
 
 
+def _ignore_signals() -> None:
+    for number in _SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+
+
+def _leave(*_: object) -> None:
+    """Once: a second signal would keep `main` from ending the command."""
+    _ignore_signals()
+    sys.exit(1)
+
+
 def main() -> None:
     """Exit as the command does."""
     for number in _SIGNALS:
-        signal.signal(number, lambda *_: sys.exit(1))
+        signal.signal(number, _leave)
     command = subprocess.Popen(  # noqa: S603
         sys.argv[1:],
         stdin=subprocess.DEVNULL,

@@ -1,7 +1,7 @@
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow.parquet as pq
 import pytest
@@ -205,6 +205,15 @@ def test_ingest_reads_what_score_writes(scoring: Scoring, tmp_path: Path) -> Non
         "copy": 0,
         "request_key": "key 0",
     }
+
+
+def test_ingest_knows_every_way_to_score_and_no_other() -> None:
+    modes, formulas = (get_args(Rollout.model_fields[name].annotation) for name in ("mode", "formula"))
+    assert {f"{mode}, {formula}" for mode in modes for formula in formulas} == ingest.SCORINGS
+
+    assert ingest.made_here({"model": "m", "mode": "cuda", "formula": "speedup"}) == ("m", "cuda, speedup")
+    assert ingest.made_here({"model": "m", "mode": "chat", "formula": 1}) is None
+    assert ingest.made_here({"mode": "cuda", "formula": "speedup"}) is None
 
 
 def test_without_completions_there_are_no_rollouts(scoring: Scoring) -> None:

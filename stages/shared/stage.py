@@ -128,4 +128,5 @@ def main(run: Callable[..., Metrics]) -> None:
     except KeyboardInterrupt:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         end = 130  # as a shell tells of Ctrl-C
-    sys.exit(end)
+    if end:
+        sys.exit(end)

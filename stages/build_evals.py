@@ -62,8 +62,8 @@ def told(rows: RowCounts, columns: pa.Schema, knobs: recipe.Knobs, ingested: Pat
         knobs=knobs,
         limits=[
             *limitations.of_trial(knobs),
-            limitations.SOURCE_REWARDS,
-            limitations.NOT_RECORDED,
+            *limitations.of_rewards(read),
+            *limitations.of_models(read),
             *limitations.of_copies(dropped=False),
             *limitations.of_reasoning(n_rows, rows.names["without"]),
         ],

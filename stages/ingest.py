@@ -19,6 +19,9 @@ from stages.shared.formats.rollouts import normalise, read_rollouts
 from stages.shared.formats.rows_file import SourceRow, source_files
 from stages.shared.records import RECORDS, RowIds, module_id
 
+SCORINGS = frozenset(f"{mode}, {formula}" for mode in ("interpret", "cuda") for formula in ("coverage", "speedup"))
+"""How step 0 may score: mode and formula."""
+
 
 class Params(stage.Params):
     base: str
@@ -56,6 +59,12 @@ def record(row: SourceRow, position: int, ids: RowIds, entry_points: dict[str, s
     return columns | identity | {"source": row.file, "source_revision": row.revision}
 
 
+def made_here(row: dict[str, Any]) -> tuple[str, str] | None:
+    """The model, and the mode and formula of the reward, of a row that step 0 wrote; None of another."""
+    model, scoring = row.get("model"), f"{row.get('mode')}, {row.get('formula')}"
+    return (model, scoring) if isinstance(model, str) and scoring in SCORINGS else None
+
+
 def run(params: Params, *, base: Path, records: Path, rejects: Path) -> stage.Metrics:
     """Ingest rollouts."""
     if not source_files(base):
@@ -63,6 +72,7 @@ def run(params: Params, *, base: Path, records: Path, rejects: Path) -> stage.Me
     rejected = Rejects("ingest")
     ids, entry_points = RowIds(), dict[str, str | None]()
     counts = {name: Counter[str]() for name in ("source_format", "answer_format", "reasoning", "copy")}
+    made = {name: Counter[str]() for name in ("model", "scoring")}
     rows_in = 0
     with table.writing(records, RECORDS) as writer:
         for position, row in enumerate(islice(read_rollouts(base), params.limit)):
@@ -77,10 +87,14 @@ def run(params: Params, *, base: Path, records: Path, rejects: Path) -> stage.Me
             counts["answer_format"][columns["answer_format"] or "none"] += 1
             counts["reasoning"]["present" if columns["reasoning"] else "none"] += 1
             counts["copy"]["repeat" if columns["repeat_of"] else "first"] += 1
+            if found := made_here(row.value or {}):
+                made["model"][found[0]] += 1
+                made["scoring"][found[1]] += 1
         rejected.check(rows_in, params.max_reject_fraction)
         rejected.write(rejects)
     fates = Counter[str | None]({None: writer.n_rows, "rejected": len(rejected.rows)})
-    return {**balance(fates, rows_in), **{name: dict(values) for name, values in counts.items()}}
+    told = counts | {name: values for name, values in made.items() if values}
+    return {**balance(fates, rows_in), **{name: dict(values) for name, values in told.items()}}
 
 
 if __name__ == "__main__":

@@ -20,8 +20,8 @@ from stages.shared.accounting import balance
 from stages.shared.code.static_difficulty import static_difficulty
 from stages.shared.difficulty_votes import agreement, judge_difficulty, majority, parse_difficulty
 from stages.shared.models.budget import Prices, ledger
-from stages.shared.models.model_params import ModelParams, check_failed, request_body
-from stages.shared.models.question import Question, State, state
+from stages.shared.models.model_params import ModelParams, request_body
+from stages.shared.models.question import Question, State, check_failed, state
 from stages.shared.records import TEXTS
 from stages.shared.responses.response_store import StoredReply
 from stages.shared.responses.responses_file import write_responses
@@ -111,7 +111,7 @@ def run(
     rated: dict[str, tuple[str | None, str]] = {}
     rows: list[dict[str, Any]] = []
     replies: list[StoredReply] = []
-    failed: list[tuple[str, str]] = []
+    failed: list[tuple[str, State]] = []
     with ExitStack() as stack:
         store = None
         if params.rater == "llm":
@@ -128,7 +128,7 @@ def run(
                 states = [state(question, store) for question in questions(row, params, template)]
                 columns |= {"rater": params.model, **rating(states)}
                 replies += [reply for found in states for reply in found.replies]
-                failed += [(row["row_id"], found.failure) for found in states if found.failure][:1]
+                failed += [(row["row_id"], found) for found in states if found.failure][:1]
             rows.append(columns)
     check_failed("rate_difficulty", failed, len(rows), params.max_failed_fraction)
     with table.writing(difficulty, DIFFICULTY) as writer:
@@ -144,7 +144,7 @@ def run(
         return metrics
     levels = ((row["static_difficulty"], row["difficulty"]) for row in rows)
     return metrics | {
-        "failed": dict(Counter(reason for _, reason in failed)),
+        "failed": dict(Counter(found.failure for _, found in failed)),
         "agreement_with_static": agreement(pair for pair in levels if all(pair)),
         "ledger": ledger(((reply.request["model"], reply.reply) for reply in used), price_table),
     }

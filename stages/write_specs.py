@@ -15,8 +15,8 @@ from stages.shared import engine, stage, table
 from stages.shared.accounting import balance
 from stages.shared.code.syntax import module_classes, parse
 from stages.shared.models.budget import Prices, ledger
-from stages.shared.models.model_params import ModelParams, check_failed, request_body
-from stages.shared.models.question import Question, state
+from stages.shared.models.model_params import ModelParams, request_body
+from stages.shared.models.question import Question, State, check_failed, state
 from stages.shared.records import TEXTS
 from stages.shared.responses.response_store import StoredReply
 from stages.shared.responses.responses_file import write_responses
@@ -66,7 +66,7 @@ def written_by_model(
 
     rows: list[dict[str, Any]] = []
     replies: list[StoredReply] = []
-    failed: list[tuple[str, str]] = []
+    failed: list[tuple[str, State]] = []
     with answered("write_specs", params.provider, prices, asked) as store:
         for module in modules:
             found = question(module, params, prompt)
@@ -74,14 +74,14 @@ def written_by_model(
             used = reached.replies if reached else []
             replies += used
             if reached and reached.failure:
-                failed.append((module["module_id"], reached.failure))
+                failed.append((module["module_id"], reached))
             text = reached.text.strip() if reached and reached.text else None
             keys = [reply.key for reply in used]
             rows.append(
                 {"module_id": module["module_id"], "prompt": text, "writer": params.model, "request_keys": keys}
             )
     check_failed("write_specs", failed, len(rows), params.max_failed_fraction)
-    return rows, replies, dict(Counter(reason for _, reason in failed))
+    return rows, replies, dict(Counter(str(found.failure) for _, found in failed))
 
 
 def run(params: Params, *, modules: Path, prompt: Path, prices: Path, specs: Path, responses: Path) -> stage.Metrics:

@@ -43,12 +43,14 @@ class Action:
     delay_s: float = 0.0
     cut_at: int | None = None
     """Send so many bytes of the content, then reset the connection."""
+    trickle_s: float = 0.0
+    """Send one byte of the content at a time, with so many seconds between them."""
 
 
 Script = Callable[[Received], Action]
 
 
-def completion(text: str | None, finish: str = "stop", *, usage: Any = None, **message: Any) -> dict[str, Any]:
+def completion(text: Any, finish: Any = "stop", *, usage: Any = None, **message: Any) -> dict[str, Any]:
     """The body of a chat completion; `message` holds further fields, such as a provider's reasoning."""
     return {
         "id": "chatcmpl-1",
@@ -62,7 +64,7 @@ def completion(text: str | None, finish: str = "stop", *, usage: Any = None, **m
     }
 
 
-def chat(text: str | None, finish: str = "stop", *, usage: Any = None, **message: Any) -> Action:
+def chat(text: Any, finish: Any = "stop", *, usage: Any = None, **message: Any) -> Action:
     """A reply of the model."""
     return Action(json.dumps(completion(text, finish, usage=usage, **message)).encode())
 
@@ -138,7 +140,10 @@ class ChatServer(LoopbackServer):
         response = web.StreamResponse(status=action.status, headers=headers)
         with contextlib.suppress(ConnectionError):
             await response.prepare(request)
-            await response.write(action.content[: action.cut_at])
+            step = 1 if action.trickle_s else max(1, len(action.content))
+            for start in range(0, len(action.content[: action.cut_at]), step):
+                await response.write(action.content[: action.cut_at][start : start + step])
+                await asyncio.sleep(action.trickle_s)
             if action.cut_at is not None:
                 await asyncio.sleep(0.01)
                 assert request.transport

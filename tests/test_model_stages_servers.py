@@ -1,7 +1,7 @@
 """Keys, caps and servers that die, as stages that ask a model meet them in real processes."""
 
-import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -115,18 +115,9 @@ def test_a_server_that_restarts_is_found_again(tmp_path: Path) -> None:
 
 
 def test_dead_servers_end_in_one_line_and_the_run_goes_on_once_they_are_back(tmp_path: Path) -> None:
-    """The patience of two minutes is shortened; the rest is the stage."""
     stage = ModelStage(tmp_path, modules=20)
-    impatient = (
-        "import functools, runpy, sys; from stages.shared import chat_client\n"
-        "chat_client.Breaker = functools.partial(chat_client.Breaker, patience_s=1.0)\n"
-        "runpy.run_module(sys.argv.pop(1), run_name='__main__', alter_sys=True)"
-    )
-    words = stage.words
-
     with ChatServer(latency_s=0.02) as server:
-        stage.words = lambda stage: [sys.executable, "-c", impatient, *words(stage)[2:]]  # type: ignore[method-assign]
-        running = stage.start(server.url, **NARROW)
+        running = stage.start(server.url, **NARROW, LLM_PATIENCE_S="1")
         while len(server.answered) < 10:
             time.sleep(0.01)
         server.stop()
@@ -143,7 +134,8 @@ def test_dead_servers_end_in_one_line_and_the_run_goes_on_once_they_are_back(tmp
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
-def test_a_rejected_row_is_not_tried_again_and_does_not_stop_the_others(tmp_path: Path, status: int) -> None:
+def test_a_rejected_row_has_failed_for_good_and_does_not_stop_the_others(tmp_path: Path, status: int) -> None:
+    """It is stored like a refusal, and costs nothing."""
     stage = ModelStage(tmp_path, modules=6)
 
     def script(received: Received) -> Action:
@@ -151,10 +143,75 @@ def test_a_rejected_row_is_not_tried_again_and_does_not_stop_the_others(tmp_path
 
     with ChatServer(script) as server:
         last = stage.fail(server.url)
+        stage.params["rate_difficulty"]["max_failed_fraction"] = 0.5
+        stage.succeed(server.url)
 
         assert len(server.received) == 6
-    assert last.startswith(f"rate_difficulty: 1 of 6 requests got no answer (1 times: {status}: ")
-    assert stage.stored() == 5
+    told = "rate_difficulty: 1 of 6 rows failed for good, rate_difficulty.max_failed_fraction is 0.0: r1: rejected: "
+    assert last.startswith(f"{told}{status}: ")
+    assert stage.stored() == len(stage.replies()) == 6
+    assert stage.levels() == {f"r{i}": None if i == 1 else "low" for i in range(6)}
+    assert stage.metrics()["failed"] == {"rejected": 1}
+
+
+def test_what_is_rejected_first_counts_once_the_server_takes_another_request(tmp_path: Path) -> None:
+    """Also more of them at once than a wrong set-up is given, and in a run that asks for nothing else."""
+    stage = ModelStage(tmp_path, modules=40)
+
+    def script(received: Received) -> Action:
+        taken = received.number in {0, 1}
+        return replace(rate(received), delay_s=0.5) if taken else error(400, "too long")
+
+    with ChatServer(script) as server:
+        assert stage.fail(server.url, **NARROW).startswith("rate_difficulty: 38 of 40 rows failed for good")
+        assert stage.stored() == len(server.received) == 40
+        stage = ModelStage(tmp_path, modules=42)
+        assert stage.fail(server.url, **NARROW).startswith("rate_difficulty: 40 of 42 rows failed for good")
+        assert stage.fail(server.url, **NARROW).startswith("rate_difficulty: 40 of 42 rows failed for good")
+        assert len(server.received) == 42
+
+
+def test_a_first_request_that_is_rejected_stays_owed(tmp_path: Path) -> None:
+    """As nothing tells whether it or the set-up is wrong."""
+    stage = ModelStage(tmp_path, modules=2)
+    with ChatServer(lambda _: error(400, "no such field")) as server:
+        assert stage.fail(server.url).startswith("rate_difficulty: 2 of 2 requests got no answer (2 times: 400: ")
+        assert stage.stored() == 0
+        server.script = rate
+        stage.succeed(server.url)
+
+
+def test_a_server_that_rejects_what_another_takes_decides_nothing(tmp_path: Path) -> None:
+    stage = ModelStage(tmp_path, modules=8)
+    with ChatServer() as good, ChatServer(lambda _: error(400, "too long")) as bad:
+        last = stage.fail(f"{good.url},{bad.url}", **NARROW)
+
+        assert "requests got no answer" in last
+        assert stage.stored() == len(good.received) == 8 - len(bad.received) < 8
+
+
+def test_a_model_that_is_not_found_for_a_moment_does_not_end_the_run(tmp_path: Path) -> None:
+    """As at a server that restarts; before the first answer it is a wrong name."""
+    stage = ModelStage(tmp_path, modules=6)
+    with ChatServer(lambda received: error(404, "no such model") if received.number == 3 else rate(received)) as server:
+        stage.succeed(server.url, LLM_CONCURRENCY="1")
+
+        assert len(server.received) == 7
+
+
+def test_a_reply_that_trickles_is_given_up(tmp_path: Path) -> None:
+    """Every byte of it breaks the silence."""
+    stage = ModelStage(tmp_path, modules=1)
+
+    def script(received: Received) -> Action:
+        return replace(rate(received), trickle_s=0.0 if received.number else 0.05)
+
+    with ChatServer(script) as server:
+        began = time.monotonic()
+        stage.succeed(server.url, LLM_TIMEOUT_S="1")
+
+        assert len(server.received) == 2
+    assert time.monotonic() - began < 10.0
 
 
 def test_a_server_that_rejects_everything_is_left_alone(tmp_path: Path) -> None:
@@ -163,7 +220,7 @@ def test_a_server_that_rejects_everything_is_left_alone(tmp_path: Path) -> None:
         last = stage.fail(server.url, **NARROW)
 
         assert len(server.received) < 30
-    assert last.startswith("rate_difficulty: 20 requests in a row were rejected, the last with: 400: ")
+    assert last.startswith("rate_difficulty: all 20 requests until now were rejected, the last with: 400: ")
 
 
 def test_keys_and_settings_are_read_from_the_env_file(tmp_path: Path) -> None:

@@ -69,6 +69,20 @@ def test_a_signal_stops_within_two_seconds_and_keeps_every_reply(tmp_path: Path,
         assert stage.stored() == sum(server.answered.values()) < 200
 
 
+def test_an_impatient_signal_adds_no_traceback(tmp_path: Path) -> None:
+    stage = ModelStage(tmp_path, modules=20)
+    with ChatServer(lambda _: Action(b"", delay_s=1000)) as server:
+        running = stage.start(server.url, **NARROW)
+        wait_for(lambda: len(server.received) >= WINDOW)
+        while running.poll() is None:
+            running.send_signal(signal.SIGINT)
+            time.sleep(0.01)
+        told = running.communicate()[1]
+
+    assert running.returncode in {1, 130}
+    assert "Traceback" not in told
+
+
 def test_a_signal_does_not_wait_for_a_server_that_asks_for_patience(tmp_path: Path) -> None:
     stage = ModelStage(tmp_path)
     with ChatServer(lambda _: error(429, retry_after="500")) as server:

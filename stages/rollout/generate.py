@@ -5,12 +5,13 @@ rollout in the order of modules, and the replies it used. A completion that is c
 other: it is kept, not asked for again.
 """
 
+import re
 from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
@@ -20,13 +21,13 @@ from stages.shared.accounting import balance
 from stages.shared.atomic import replacing
 from stages.shared.completion import published_message, split_reasoning
 from stages.shared.models.budget import Prices, ledger, token_usage
-from stages.shared.models.model_params import check_failed, request_body
-from stages.shared.models.question import Question, State, state
-from stages.shared.responses.responses_file import writing_responses
+from stages.shared.models.model_params import request_body
+from stages.shared.models.question import Question, State, check_failed, state
+from stages.shared.responses.responses_file import responses_file
 from stages.shared.settings import environment, project_root, store_folder
 
 if TYPE_CHECKING:
-    from stages.shared.responses.response_store import ResponseStore, StoredReply
+    from stages.shared.responses.response_store import StoredReply
 
 FACTS = (
     "module_name",
@@ -42,6 +43,17 @@ FACTS = (
 """Columns of a module that its rollouts carry along."""
 _TIMEOUT_S = 3600.0
 """A long completion on a busy server; other stages wait a quarter of that."""
+_SEEDS_PER_SAMPLE = 1_000_000
+"""A server that keeps to seeds would answer another sample with the same texts."""
+
+
+class Texts(NamedTuple):
+    """What prompts are made of."""
+
+    template: str
+    """For a module's code."""
+    answer_format: str
+    """How to answer: the end of each prompt."""
 
 
 class Task(NamedTuple):
@@ -53,24 +65,25 @@ class Task(NamedTuple):
     question: Question | None
 
 
-def tasks(params: Rollout, modules: Path, prompts: Path, template: str) -> Iterator[Task]:
+def tasks(params: Rollout, modules: Path, prompts: Path, texts: Texts) -> Iterator[Task]:
     """The rollouts in the order of modules.
 
     Args:
         params: of this set of rollouts.
         modules: the table of modules.
         prompts: the same table, or one with `module_id` and `prompt`.
-        template: the prompt for a module's code.
+        texts: what prompts are made of.
     """
     given: dict[str, str | None] = {}
     if prompts != modules:
-        texts = table.read(prompts, ["module_id", "prompt"]).to_pydict()
-        given = dict(zip(texts["module_id"], texts["prompt"], strict=True))
+        columns = table.read(prompts, ["module_id", "prompt"]).to_pydict()
+        given = dict(zip(columns["module_id"], columns["prompt"], strict=True))
     rows = (row for batch in table.batches(modules, ["module_id", *FACTS, "uuids"]) for row in batch.to_pylist())
     for example_id, module in enumerate(islice(rows, params.limit)):
-        text = instruction(module, template) if prompts == modules else given.get(module["module_id"])
+        text = instruction(module, texts.template) if prompts == modules else given.get(module["module_id"])
+        asked = f"{text.strip()}\n\n{texts.answer_format}" if text and text.strip() else None
         for copy in range(params.rollouts_per_example):
-            yield Task(example_id, module, copy, question(params, text, copy) if text else None)
+            yield Task(example_id, module, copy, question(params, asked, copy) if asked else None)
 
 
 def instruction(module: dict[str, Any], template: str) -> str | None:
@@ -88,8 +101,13 @@ def question(params: Rollout, prompt: str, copy: int) -> Question:
     if params.top_p is not None:
         body["top_p"] = params.top_p
     if params.seed is not None:
-        body["seed"] = params.seed + copy
+        body["seed"] = params.seed + _SEEDS_PER_SAMPLE * params.sample + copy
     return Question(body, [params.sample, copy], lambda _: None, as_it_comes=True)
+
+
+def lock(params: Rollout) -> str:
+    """Name of the lock that all entries share whose requests may be the same."""
+    return f"generate.{re.sub(r'[^A-Za-z0-9]+', '-', params.model)[:100]}"
 
 
 def completion(task: Task, reply: "StoredReply") -> dict[str, Any]:
@@ -120,39 +138,6 @@ def reasoning_kind(line: dict[str, Any]) -> str:
     return "hidden" if token_usage(line).get("reasoning_tokens") else "none"
 
 
-class Written:
-    """What became of the rollouts: lines go to a file, the replies are handed on, everything is counted."""
-
-    def __init__(self, lines: IO[bytes]) -> None:
-        self.fates = Counter[str | None]()
-        self.counts = {name: Counter[str]() for name in ("finish_reason", "reasoning")}
-        self._lines = lines
-
-    def replies(
-        self, found: Iterator[Task], store: "ResponseStore", entry: str, max_failed: float
-    ) -> Iterator["StoredReply"]:
-        """Write a line for each rollout that has a completion, and yield the replies.
-
-        Raises:
-            ValueError: after the last one, when more than `max_failed` of the rollouts of `entry` failed for good.
-        """
-        failed: list[tuple[str, str]] = []
-        for task in found:
-            reached = state(task.question, store) if task.question else State(failure="no_prompt")
-            self.fates[reached.failure] += 1
-            if reached.failure is None:
-                self._write(completion(task, reached.replies[-1]))
-            elif task.question:
-                failed.append((f"{task.module['module_id']}, copy {task.copy}", reached.failure))
-            yield from reached.replies
-        check_failed(entry, failed, self.fates.total(), max_failed)
-
-    def _write(self, line: dict[str, Any]) -> None:
-        self.counts["finish_reason"][line["finish_reason"] or "none"] += 1
-        self.counts["reasoning"][reasoning_kind(line)] += 1
-        self._lines.write(msgspec.json.encode(line, order="sorted") + b"\n")
-
-
 def run(
     rollouts: Rollouts,
     *,
@@ -160,6 +145,7 @@ def run(
     modules: Path,
     prompts: Path,
     template: Path,
+    answer_format: Path,
     prices: Path,
     completions: Path,
     responses: Path,
@@ -169,25 +155,44 @@ def run(
     from stages.rollout.served_model import ServedModel  # noqa: PLC0415
     from stages.shared.models.model_session import answered  # noqa: PLC0415
 
-    params = rollouts.root[name]
-    found = partial(tasks, params, modules, prompts, template.read_text(encoding="utf-8"))
+    params = rollouts.entry(name)
+    texts = Texts(template.read_text(encoding="utf-8"), answer_format.read_text(encoding="utf-8"))
+    found = partial(tasks, params, modules, prompts, texts)
+
+    def questions() -> Iterator[Question]:
+        return (task.question for task in found() if task.question)
+
+    if not any(True for _ in questions()):
+        raise ValueError(f"rollouts.{name}.prompts: {prompts} has no prompt for any module that is asked about")
     price_table = Prices(prices)
     server = None
     if params.serve == "managed":
         root, env = project_root(), environment(project_root())
         server = ServedModel(params.model, params.flags, env, store_folder(root, env) / f"serve.{name}.log")
-
-    def questions() -> Iterator[Question]:
-        return (task.question for task in found() if task.question)
-
-    session = answered(f"generate.{name}", params.provider, price_table, questions, server=server, timeout_s=_TIMEOUT_S)
-    with session as store, replacing(completions) as half, half.open("wb") as lines:
-        written = Written(lines)
-        replies = written.replies(found(), store, f"rollouts.{name}", params.max_failed_fraction)
-        used = writing_responses(responses, replies)
-        costs = ledger(((reply.request["model"], reply.reply) for reply in used), price_table)
-    counts = {key: dict(values) for key, values in written.counts.items()}
-    return {**balance(written.fates), **counts, "ledger": costs}
+    fates = Counter[str | None]()
+    counts = {counted: Counter[str]() for counted in ("finish_reason", "reasoning")}
+    failed: list[tuple[str, State]] = []
+    spent: list[tuple[str, dict[str, Any]]] = []
+    session = answered(lock(params), params.provider, price_table, questions, server=server, timeout_s=_TIMEOUT_S)
+    with session as store, replacing(completions) as half, half.open("wb") as lines, responses_file(responses) as use:
+        for task in found():
+            reached = state(task.question, store) if task.question else State(failure="no_prompt")
+            fates[reached.failure] += 1
+            for reply in reached.replies:
+                if use(reply):
+                    # Without its texts, which do not fit into memory all together.
+                    told = {key: value for key, value in reply.reply.items() if key != "choices"}
+                    spent.append((reply.request["model"], told))
+            if reached.failure is None:
+                line = completion(task, reached.replies[-1])
+                counts["finish_reason"][line["finish_reason"] or "none"] += 1
+                counts["reasoning"][reasoning_kind(line)] += 1
+                lines.write(msgspec.json.encode(line, order="sorted") + b"\n")
+            elif task.question:
+                failed.append((f"{task.module['module_id']}, copy {task.copy}", reached))
+        check_failed(f"rollouts.{name}", failed, fates.total(), params.max_failed_fraction)
+    counted = {key: dict(values) for key, values in counts.items()}
+    return {**balance(fates), **counted, "ledger": ledger(spent, price_table)}
 
 
 if __name__ == "__main__":

@@ -32,7 +32,8 @@ class Rollout(ModelParams):
     rollouts_per_example: int = Field(ge=1)
     """Completions per module."""
     seed: int | None
-    """Seed of the first completion of a module, the next has one more; null for servers that take none."""
+    """Seed of the first completion of a module, the next has one more, another sample a million more; null for servers
+    that take none."""
     limit: int | None = Field(ge=1)
     """Ask about the first modules only, for a quick trial; null for all."""
     serve: Literal["external", "managed"]
@@ -61,3 +62,13 @@ class Rollouts(RootModel[dict[EntryName, Rollout]]):
     """The params section `rollouts`, by name."""
 
     model_config = ConfigDict(frozen=True)
+
+    def entry(self, name: str) -> Rollout:
+        """Of a name.
+
+        Raises:
+            ValueError: there is none.
+        """
+        if name not in self.root:
+            raise ValueError(f"params.yaml: rollouts: there is no entry {name}")
+        return self.root[name]

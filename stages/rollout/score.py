@@ -7,8 +7,9 @@ the judgements it used. A completion that was cut off is not judged: its reward 
 import math
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import asdict
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -18,10 +19,10 @@ from stages.shared.accounting import balance
 from stages.shared.atomic import replacing
 from stages.shared.completion import find_answer
 from stages.shared.kernels.failures import explain
-from stages.shared.kernels.judgements import Judgements, judged
+from stages.shared.kernels.judgements import judged
 from stages.shared.kernels.rewards import Formula, reward
 from stages.shared.kernels.verdict import Job, Judgement
-from stages.shared.responses.responses_file import writing_responses
+from stages.shared.responses.responses_file import responses_file
 
 if TYPE_CHECKING:
     from stages.shared.responses.response_store import StoredReply
@@ -31,6 +32,7 @@ CUT_OFF: dict[str, Any] = {
     "flags": [],
     "torch_ops": [],
     "detail": explain("not_looked_at", "the completion was cut off"),
+    "speedup": None,
 }
 """What a row says of a completion that is not judged."""
 _TOLD = ("verdict", "flags", "torch_ops", "detail", "speedup")
@@ -44,12 +46,16 @@ def lines(completions: Path) -> Iterator[dict[str, Any]]:
             yield msgspec.json.decode(line)
 
 
-def job(line: dict[str, Any]) -> Job | None:
+def answer_of(line: dict[str, Any]) -> str | None:
+    """The code of a completion, None where there is none."""
+    return find_answer(line["completion"][0]["content"])[0]
+
+
+def job(line: dict[str, Any], answer: str | None) -> Job | None:
     """What is judged of a completion, None where it was cut off."""
     if line["is_truncated"]:
         return None
     module = line["module"]
-    answer, _ = find_answer(line["completion"][0]["content"])
     return Job(module["python_code"], module["entry_point"], module["module_name"], answer)
 
 
@@ -59,22 +65,26 @@ def worth(judgement: Judgement, formula: Formula) -> float | None:
     return None if untimed else reward(judgement, formula)
 
 
-def row(line: dict[str, Any], params: Rollout, name: str, stored: "StoredReply | None") -> dict[str, Any]:
+def row(
+    line: dict[str, Any], answer: str | None, params: Rollout, name: str, stored: "StoredReply | None"
+) -> dict[str, Any]:
     """The rollout of a line of `completions`.
 
     Args:
         line: of `completions`.
+        answer: its code.
         params: of this set of rollouts.
         name: of this set of rollouts.
         stored: its judgement, None where there is none.
     """
     judgement = Judgement(**stored.reply) if stored else None
+    told = asdict(judgement) if judgement else CUT_OFF
     generation, scoring = line["generation_ms"], stored.elapsed_ms if stored else 0.0
     return {
         "example_id": line["example_id"],
         "prompt": line["prompt"],
         "completion": line["completion"],
-        "answer": find_answer(line["completion"][0]["content"])[0],
+        "answer": answer,
         "task": name,
         "info": line["module"],
         "reward": worth(judgement, params.formula) if judgement else 0.0,
@@ -84,53 +94,42 @@ def row(line: dict[str, Any], params: Rollout, name: str, stored: "StoredReply |
         "total_ms": None if generation is None or scoring is None else round(generation + scoring, 1),
         "num_turns": 1,
         **{field: line[field] for field in _CARRIED},
-        **{field: getattr(judgement, field, CUT_OFF.get(field)) for field in _TOLD},
+        **{field: told[field] for field in _TOLD},
+        "mode": params.mode,
+        "formula": params.formula,
     }
-
-
-class Scored:
-    """What became of the completions: rows go to a file, everything is counted."""
-
-    def __init__(self, params: Rollout, name: str, rows: IO[bytes]) -> None:
-        self.rewards: list[float] = []
-        self.counts = {counted: Counter[str]() for counted in ("verdict", "flag")}
-        self.n_rows = 0
-        self._params, self._name, self._rows = params, name, rows
-
-    def replies(self, completions: Path, judgements: Judgements) -> Iterator["StoredReply"]:
-        """Write the row of each completion, and yield the judgements."""
-        for line in lines(completions):
-            found = job(line)
-            stored = judgements.of(found) if found else None
-            self._write(row(line, self._params, self._name, stored))
-            if stored:
-                yield stored
-
-    def _write(self, written: dict[str, Any]) -> None:
-        self.n_rows += 1
-        self.counts["verdict"][written["verdict"] or "cut_off"] += 1
-        self.counts["flag"].update(written["flags"])
-        self.rewards += [] if written["reward"] is None else [written["reward"]]
-        self._rows.write(msgspec.json.encode(written, order="sorted") + b"\n")
 
 
 def run(rollouts: Rollouts, *, name: str, completions: Path, scored: Path, responses: Path) -> stage.Metrics:
     """Score completions."""
-    params = rollouts.root[name]
+    params = rollouts.entry(name)
 
     def jobs() -> Iterator[Job]:
-        return (found for line in lines(completions) if (found := job(line)))
+        return (found for line in lines(completions) if (found := job(line, answer_of(line))))
 
+    rewards: list[float] = []
+    counts = {counted: Counter[str]() for counted in ("verdict", "flag")}
+    n_rows = n_judgements = 0
     session = judged(f"score.{name}", params.mode, params.timeout_s, jobs)
-    with session as judgements, replacing(scored) as half, half.open("wb") as rows:
-        found = Scored(params, name, rows)
-        n_judgements = sum(1 for _ in writing_responses(responses, found.replies(completions, judgements)))
-    mean = math.fsum(found.rewards) / len(found.rewards) if found.rewards else None
+    with session as judgements, replacing(scored) as half, half.open("wb") as rows, responses_file(responses) as use:
+        for line in lines(completions):
+            answer = answer_of(line)
+            found = job(line, answer)
+            stored = judgements.of(found) if found else None
+            if stored:
+                n_judgements += use(stored)
+            written = row(line, answer, params, name, stored)
+            n_rows += 1
+            counts["verdict"][written["verdict"] or "cut_off"] += 1
+            counts["flag"].update(written["flags"])
+            rewards += [] if written["reward"] is None else [written["reward"]]
+            rows.write(msgspec.json.encode(written, order="sorted") + b"\n")
+    mean = math.fsum(rewards) / len(rewards) if rewards else None
     return {
-        **balance(Counter({None: found.n_rows})),
-        **{key: dict(values) for key, values in found.counts.items()},
+        **balance(Counter({None: n_rows})),
+        **{key: dict(values) for key, values in counts.items()},
         "judgements": n_judgements,
-        "without_reward": found.n_rows - len(found.rewards),
+        "without_reward": n_rows - len(rewards),
         "mean_reward": None if mean is None else round(mean, 4),
     }
 

@@ -11,6 +11,9 @@ from stages.shared.stage import Params
 REASONING_FIELDS = ("reasoning", "reasoning_content")
 REASONING_SOURCES = (*REASONING_FIELDS, "reasoning_details")
 """Fields of an assistant message in which servers put the reasoning."""
+_THOUGHT_TYPES = frozenset({"thinking", "reasoning"})
+_TEXT_FIELDS = ("text", "thinking", "reasoning", "content", "summary")
+"""Of an object that holds a text."""
 _THINK = re.compile(r"\A\s*<think>(.*?)</think>\s*", re.DOTALL)
 _OPEN_THINK = re.compile(r"\A\s*<think>(.*)\Z", re.DOTALL)
 _FENCE = re.compile(r"^```[\w+-]*[ \t]*\n(.*?)^```", re.DOTALL | re.MULTILINE)
@@ -32,21 +35,33 @@ class CompletionParams(Params):
 def split_reasoning(message: Mapping[str, Any]) -> tuple[str, str | None]:
     """Separate the reasoning of an assistant message from its content, wherever the server put it.
 
-    Reasoning is read from `reasoning`, `reasoning_content` or `reasoning_details` (a list of parts with `text` or
-    `summary`), and from the content: `<think>...</think>` at its start, or all before a lone `</think>` (a template
-    that opens the block in the prompt). An opened block that never ends, as in a truncated reply, is all reasoning.
+    Reasoning is read from `reasoning`, `reasoning_content` or `reasoning_details` (a text, an object or a list of
+    parts with `text` or `summary`), and from the content: parts of the type `thinking` or `reasoning`,
+    `<think>...</think>` at its start, or all before a lone `</think>` (a template that opens the block in the prompt).
+    An opened block that never ends, as in a truncated reply, is all reasoning.
 
     Returns:
         The content without reasoning, and the reasoning, None where there is none.
     """
     parts = [text for field in REASONING_FIELDS if (text := _text(message.get(field)).strip())]
-    if not parts and (details := _details(message.get("reasoning_details"))):
+    if not parts and (details := _text(message.get("reasoning_details")).strip()):
         parts.append(details)
-    content, inline = _split_inline(_text(message.get("content")))
-    if inline and inline not in parts:
-        parts.append(inline)
+    text, thought = split_parts(message.get("content"))
+    content, inline = _split_inline(text)
+    parts += [found for found in (thought.strip(), inline) if found and found not in parts]
     # A server that fills both fields repeats itself; two different texts are both kept.
     return content, "\n\n".join(dict.fromkeys(parts)) or None
+
+
+def split_parts(content: Any) -> tuple[str, str]:
+    """The text and the thoughts of a content, which is a text, null, or a list of parts that are told apart by type."""
+    if not isinstance(content, list):
+        return _text(content), ""
+    thoughts = [isinstance(part, Mapping) and str(part.get("type")) in _THOUGHT_TYPES for part in content]
+    return (
+        "".join(_text(part) for part, is_thought in zip(content, thoughts, strict=True) if not is_thought),
+        "".join(_text(part) for part, is_thought in zip(content, thoughts, strict=True) if is_thought),
+    )
 
 
 def find_answer(content: str) -> tuple[str | None, str | None]:
@@ -95,14 +110,12 @@ def _split_inline(content: str) -> tuple[str, str]:
     return (after.lstrip(), before.strip()) if tag else (content, "")
 
 
-def _details(value: Any) -> str:
-    if not isinstance(value, list):
-        return ""
-    texts = [_text(part.get("text") or part.get("summary")) for part in value if isinstance(part, Mapping)]
-    return "".join(texts).strip()
-
-
-def _text(value: Any) -> str:
+def _text(value: Any, depth: int = 3) -> str:
+    """A text, that of an object, which may hold another, or those of the objects of a list."""
+    if isinstance(value, Mapping) and depth:
+        return next((text for field in _TEXT_FIELDS if (text := _text(value.get(field), depth - 1))), "")
+    if isinstance(value, list) and depth:
+        return "".join(_text(part, depth - 1) for part in value if isinstance(part, Mapping))
     return value if isinstance(value, str) else ""
 
 

@@ -9,7 +9,9 @@ import argparse
 import inspect
 import json
 import logging
+import signal
 import sys
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -41,6 +43,21 @@ EntryName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9]+([-_][a-z0-9]+)
 ParamsT = TypeVar("ParamsT", bound=BaseModel)
 
 
+class _DuplicateKeyError(ValueError):
+    """A mapping has a key twice: YAML forbids it, and PyYAML keeps the last."""
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads YAML as `safe_load` does, but a key that stands in a mapping twice is an error."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:  # noqa: FBT002
+        keys = Counter(key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode))
+        for key, n in keys.items():
+            if n > 1:
+                raise _DuplicateKeyError(f"the key {key!r} stands there twice")
+        return super().construct_mapping(node, deep=deep)
+
+
 def read_section(name: str, model: type[ParamsT], file: Path = PARAMS_FILE) -> ParamsT:
     """Validate one section of the params file.
 
@@ -48,7 +65,9 @@ def read_section(name: str, model: type[ParamsT], file: Path = PARAMS_FILE) -> P
         ValueError: file, knob and what was expected, when the section is missing or a knob is wrong.
     """
     try:
-        sections = yaml.safe_load(file.read_text())
+        sections = yaml.load(file.read_text(), Loader=_Loader)  # noqa: S506  # it is a safe one
+    except _DuplicateKeyError as error:
+        raise ValueError(f"{file}: {error}") from None
     except yaml.YAMLError as error:
         raise ValueError(f"{file}: not valid YAML: {' '.join(str(error).split())}") from None
     if not isinstance(sections, dict) or name not in sections:
@@ -80,7 +99,9 @@ def main(run: Callable[..., Metrics]) -> None:
     """
     name = Path(run.__code__.co_filename).stem
     logging.basicConfig(level=logging.INFO, format=f"{name}: %(message)s", stream=sys.stderr)
-    parser = argparse.ArgumentParser(prog=f"python -m stages.{name}", description=inspect.getdoc(run))
+    spec = sys.modules["__main__"].__spec__
+    started = spec.name if spec else f"stages.{name}"
+    parser = argparse.ArgumentParser(prog=f"python -m {started}", description=inspect.getdoc(run))
     sections: dict[str, type[BaseModel]] = {}
     for parameter in inspect.signature(run).parameters.values():
         if isinstance(parameter.annotation, type) and issubclass(parameter.annotation, BaseModel):
@@ -95,11 +116,17 @@ def main(run: Callable[..., Metrics]) -> None:
     flags = vars(parser.parse_args())
     metrics_path = flags.pop("metrics")
     skip_pandas()
+    end: str | int = 0
     try:
-        knobs = {key: read_section(name if key == "params" else key, model) for key, model in sections.items()}
-        write_metrics(metrics_path, run(**knobs, **flags))
-    except (ValueError, OSError) as error:
-        message = " ".join(str(error).split())
-        sys.exit(f"{name}: {message}")
+        try:
+            knobs = {key: read_section(name if key == "params" else key, model) for key, model in sections.items()}
+            write_metrics(metrics_path, run(**knobs, **flags))
+        except (ValueError, OSError) as error:
+            end = f"{name}: {' '.join(str(error).split())}"
+        # What is left is to end: a further Ctrl-C would only add a traceback.
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
     except KeyboardInterrupt:
-        sys.exit(130)  # as a shell tells of Ctrl-C
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        end = 130  # as a shell tells of Ctrl-C
+    if end:
+        sys.exit(end)

@@ -62,6 +62,7 @@ class Generation(ModelStage):
             "modules": "modules.parquet",
             "prompts": str(self.entry["prompts"]),
             "template": str(ROOT / "stages" / "prompts" / "generate.md"),
+            "answer-format": str(ROOT / "stages" / "prompts" / "answer_format.md"),
             "prices": str(ROOT / "stages" / "prices.json"),
             "completions": "completions.jsonl",
             "responses": "responses.jsonl",

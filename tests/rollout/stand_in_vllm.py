@@ -2,7 +2,7 @@
 
 The environment says what else it does: `STAND_IN_STARTS` is a file that gets a line for each start, `STAND_IN_SLOW_S`
 the seconds until it is healthy, `STAND_IN_DIES` an error that ends it before that, `STAND_IN_DIES_AFTER` the number of
-replies after which it ends.
+replies after which it ends, `STAND_IN_HANGS_AFTER` that after which it answers nothing any more.
 """
 
 import argparse
@@ -34,6 +34,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--served-model-name", required=True)
     parser.add_argument("--tensor-parallel-size", type=int, default=1)
+    parser.add_argument("--hf-token")
     parser.add_argument("--enable-prefix-caching", action="store_true")
     parser.add_argument("--speculative-config.method", dest="method")
     return parser.parse_args()
@@ -42,12 +43,15 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     given = arguments()
     replies = int(os.environ.get("STAND_IN_DIES_AFTER", "1000000"))
+    healthy_replies = int(os.environ.get("STAND_IN_HANGS_AFTER", "1000000"))
     key = f"Bearer {os.environ['VLLM_API_KEY']}"
 
     def script(received: Received) -> Action:
         if received.number >= replies:
             print("engine core died", flush=True)
             os._exit(7)
+        if received.number >= healthy_replies:
+            time.sleep(600)
         if received.headers["Authorization"] != key:
             return error(401)
         if received.body["model"] != given.served_model_name:

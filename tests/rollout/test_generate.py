@@ -1,5 +1,7 @@
 import json
 import re
+import subprocess
+import sys
 import time
 from collections import Counter
 from pathlib import Path
@@ -9,11 +11,13 @@ import pytest
 
 from stages.rollout import generate
 from stages.shared.responses.response_store import StoredReply
-from tests.chat_server import Action, ChatServer, Received, chat, completion
+from tests.chat_server import Action, ChatServer, Received, chat, completion, error
 from tests.imports import ROOT
 from tests.model_stage import CODE
 from tests.rollout.generation import FACTS, Generation
 from tests.stages import tables
+
+ANSWER_FORMAT = (ROOT / "stages" / "prompts" / "answer_format.md").read_text()
 
 
 def module_of(received: Received) -> str:
@@ -34,6 +38,7 @@ def test_a_line_holds_the_module_the_messages_and_where_they_come_from(tmp_path:
 
         code = CODE.replace("{i}", "1")
         template = (ROOT / "stages" / "prompts" / "generate.md").read_text()
+        template = f"{template}\n{ANSWER_FORMAT}"
         prompt = template.replace("{entry_point}", "Net1").replace("{python_code}", code.strip())
         sampling = {"temperature": 0.7, "top_p": 0.9, "max_tokens": 64, "reasoning_effort": "low"}
         asked = {"model": "maker/tiny-1", "messages": [{"role": "user", "content": prompt}], **sampling, "seed": 41}
@@ -143,8 +148,8 @@ def test_a_module_without_a_class_is_not_asked_about(tmp_path: Path) -> None:
     assert (metrics["rows_in"], metrics["kept"], metrics["dropped_no_prompt"]) == (4, 2, 2)
 
 
-def test_specifications_are_asked_as_they_are_written(tmp_path: Path) -> None:
-    """A module whose specification is missing is accounted for."""
+def test_specifications_are_asked_with_the_format_of_answers(tmp_path: Path) -> None:
+    """In which the code is found. A module whose specification is missing is accounted for."""
     run = Generation(tmp_path, modules=3)
     run.entry |= {"prompts": "specs.parquet", "rollouts_per_example": 1}
     tables.write(tmp_path, specs=[{"module_id": "m2", "prompt": "Spec two."}, {"module_id": "m0", "prompt": None}])
@@ -152,8 +157,104 @@ def test_specifications_are_asked_as_they_are_written(tmp_path: Path) -> None:
         run.succeed(server.url)
 
     [line] = run.completions()
-    assert (line["example_id"], line["module_id"], line["completion"][0]["content"]) == (2, "m2", "SPEC TWO.")
+    asked = f"Spec two.\n\n{ANSWER_FORMAT}"
+    assert "<answer>" in asked
+    assert (line["example_id"], line["module_id"], line["completion"][0]["content"]) == (2, "m2", asked.upper())
     assert run.metrics()["dropped_no_prompt"] == 2
+
+
+@pytest.mark.parametrize("rows", [0, 2])
+def test_a_table_without_a_prompt_is_named(tmp_path: Path, rows: int) -> None:
+    run = Generation(tmp_path, modules=2)
+    run.entry["prompts"] = "specs.parquet"
+    tables.write(tmp_path, specs=[{"module_id": f"m{i}", "prompt": " " if i else None} for i in range(rows)])
+
+    told = "rollouts.tiny.prompts: specs.parquet has no prompt for any module that is asked about"
+    assert run.fail("") == f"generate: {told}"
+
+
+def test_an_entry_that_is_not_there_and_one_that_is_there_twice_are_named(tmp_path: Path) -> None:
+    run = Generation(tmp_path)
+    run.params["rollouts"] = {}
+    assert run.fail("") == "generate: params.yaml: rollouts: there is no entry tiny"
+
+    run.write_params()
+    params = tmp_path / "params.yaml"
+    params.write_text(f"{params.read_text()}rollouts: {{}}\n")
+    done = subprocess.run(
+        run.words("generate"), cwd=tmp_path, env=run.environment(""), capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == "generate: params.yaml: the key 'rollouts' stands there twice\n"
+
+
+@pytest.mark.parametrize("finish", ["abort", "error", "insufficient_system_resource", {"type": "stop"}])
+def test_what_a_server_gave_up_is_no_completion(tmp_path: Path, finish: Any) -> None:
+    """As of a vLLM that ends while it answers: it is asked again, and never stored."""
+    run = Generation(tmp_path, modules=2)
+    with ChatServer(lambda received: answer(received) if received.nth >= 2 else chat("<answer>\nha", finish)) as server:
+        run.succeed(server.url)
+
+        assert len(server.received) == 4 + 4
+    assert {line["finish_reason"] for line in run.completions()} == {"stop"}
+    assert run.stored() == 4
+
+
+def test_a_rejected_rollout_is_dropped_by_name_and_not_asked_again(tmp_path: Path) -> None:
+    """But with another sample, or as another request."""
+    run = Generation(tmp_path, modules=4)
+
+    def script(received: Received) -> Action:
+        return error(400, "too long") if module_of(received) == "Net2" else answer(received)
+
+    with ChatServer(script) as server:
+        told = run.fail(server.url)
+        run.entry["max_failed_fraction"] = 0.25
+        run.succeed(server.url)
+        assert len(server.received) == 8
+        run.entry["sample"] = 1
+        run.succeed(server.url)
+        assert len(server.received) == 16
+    assert told.startswith(
+        "generate: 2 of 8 rows failed for good, rollouts.tiny.max_failed_fraction is 0.0: m2, copy 0: rejected: 400: "
+    )
+    metrics = run.metrics()
+    assert (metrics["rows_in"], metrics["kept"], metrics["dropped_rejected"]) == (8, 6, 2)
+    assert Counter(line["module_id"] for line in run.completions()) == {"m0": 2, "m1": 2, "m3": 2}
+
+
+def test_another_sample_has_other_seeds(tmp_path: Path) -> None:
+    run = Generation(tmp_path, modules=1)
+    run.entry["seed"] = 7
+    with ChatServer(answer) as server:
+        run.succeed(server.url)
+        run.entry["sample"] = 2
+        run.succeed(server.url)
+
+        assert sorted(received.body["seed"] for received in server.received) == [7, 8, 2_000_007, 2_000_008]
+
+
+def test_two_entries_with_the_same_requests_pay_once_when_they_run_at_once(tmp_path: Path) -> None:
+    run, beside = Generation(tmp_path), Generation(tmp_path)
+    words = beside.words("generate")
+    run.params["rollouts"] |= {"beside": run.entry}
+    words = ["beside" if word == "tiny" else word for word in words]
+    words = [f"beside.{word}" if word.endswith(("completions.jsonl", "responses.jsonl")) else word for word in words]
+    beside.words = lambda stage: words  # type: ignore[method-assign]  # noqa: ARG005
+    beside.params = run.params
+    with ChatServer(answer, latency_s=0.5) as server:
+        both = [run.start(server.url, LLM_CONCURRENCY="2"), beside.start(server.url, LLM_CONCURRENCY="2")]
+        assert [(process.communicate(timeout=60), process.returncode)[1] for process in both] == [0, 0]
+
+        assert len(server.received) == server.distinct * 2 == 8
+    assert (tmp_path / "beside.completions.jsonl").read_bytes() == (tmp_path / "completions.jsonl").read_bytes()
+
+
+def test_its_name_is_the_one_that_starts_it(tmp_path: Path) -> None:
+    words = [sys.executable, "-m", "stages.rollout.generate", "--help"]
+    done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=True)
+
+    assert done.stdout.startswith("usage: python -m stages.rollout.generate ")
 
 
 def test_limit_takes_the_first_modules_and_sample_asks_anew(tmp_path: Path) -> None:

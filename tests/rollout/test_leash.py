@@ -62,6 +62,33 @@ def test_a_command_that_will_not_end_is_killed_with_its_children(tmp_path: Path,
     assert has_ended(child)
 
 
+def test_a_second_signal_does_not_keep_it_from_killing(tmp_path: Path) -> None:
+    leash = start(sys.executable, "-c", STUBBORN, str(tmp_path / "child"))
+    child = child_of(tmp_path / "child")
+    command = child.parent()
+    while leash.poll() is None:
+        leash.send_signal(signal.SIGTERM)
+        time.sleep(0.02)
+
+    assert command is not None
+    assert has_ended(command)
+    assert has_ended(child)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a child of the death of its parent")
+def test_a_command_ends_with_a_leash_that_is_killed(tmp_path: Path) -> None:
+    leash = start(sys.executable, "-c", STUBBORN, str(tmp_path / "child"))
+    child = child_of(tmp_path / "child")
+    command = child.parent()
+    leash.kill()
+    leash.wait()
+
+    assert command is not None
+    psutil.wait_procs([command], timeout=10)
+    assert has_ended(command)
+    child.kill()
+
+
 def test_what_a_command_leaves_behind_is_ended(tmp_path: Path) -> None:
     leash = start("sh", "-c", f"sleep 600 & echo $! > {tmp_path / 'child'}; sleep 0.5; exit 3")
     child = child_of(tmp_path / "child")

@@ -26,3 +26,14 @@ def test_an_entry_of_the_readme_is_valid(command: str, tmp_path: Path) -> None:
     [entry] = read_section("rollouts", Rollouts, tmp_path / "params.yaml").root.values()
     assert entry.limit == 20
     assert entry.serve == ("managed" if entry.provider == "vllm" else "external")
+
+
+def test_the_entries_of_the_readme_can_stand_beside_each_other(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "params.yaml", tmp_path)
+    for command in COMMANDS:
+        subprocess.run(["sh", "-e", "-c", command], cwd=tmp_path, check=True)
+    assert list(read_section("rollouts", Rollouts, tmp_path / "params.yaml").root) == ["qwen3", "glm4_7", "deepseek"]
+
+    subprocess.run(["sh", "-e", "-c", COMMANDS[0]], cwd=tmp_path, check=True)
+    with pytest.raises(ValueError, match="the key 'qwen3' stands there twice"):
+        read_section("rollouts", Rollouts, tmp_path / "params.yaml")

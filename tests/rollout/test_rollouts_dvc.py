@@ -14,6 +14,7 @@ import pytest
 import yaml
 
 from stages.rollout.rollout_params import Rollout
+from stages.shared.cards import limitations
 from stages.shared.responses.response_store import ResponseStore
 from tests.chat_server import ChatServer
 from tests.imports import ROOT
@@ -92,6 +93,16 @@ def test_right_and_wrong_kernels_become_datasets_in_one_go(project: RolloutProje
     unique = pq.read_table(project.folder / "data" / "datasets" / "unique" / "data").to_pylist()
     assert 4 <= len(unique) == len({row["info"]["module_name"] for row in unique})
     assert all(row["completion"][0]["reasoning_content"] for row in unique)
+
+    cards = [project.folder / "data" / "datasets" / name / "README.md" for name in ("unique", "evals")]
+    for card in (card.read_text() for card in cards):
+        assert (
+            "step 0 of this pipeline made those by the model `maker/tiny-1` (24). It scored 24 in mode `interpret`"
+            in card
+        )
+        assert all(
+            wrong not in card for wrong in (limitations.SOURCE_REWARDS, limitations.NOT_RECORDED, "No answer was run:")
+        )
 
     locks = [project.folder / name for name in ("dvc.lock", "stages/rollout/dvc.lock")]
     before = [lock.read_bytes() for lock in locks]

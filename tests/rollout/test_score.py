@@ -1,7 +1,7 @@
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pyarrow.parquet as pq
 import pytest
@@ -66,7 +66,7 @@ class Scoring:
         (self.folder / "completions.jsonl").write_text("".join(json.dumps(item) + "\n" for item in lines))
         params = Rollout.model_validate(self.entry)
         store = ResponseStore(self.folder / ".responses")
-        jobs = [found for item in lines if (found := score.job(item))]
+        jobs = [found for item in lines if (found := score.job(item, score.answer_of(item)))]
         owed = Judgements(store, params.mode, versions(params.mode), params.timeout_s).owed(jobs)
         store.add_all(
             StoredReply(item.key, 0, item.request, asdict(judgement), elapsed_ms)
@@ -125,6 +125,8 @@ def test_a_row_is_a_published_rollout_with_its_judgement(scoring: Scoring) -> No
             "torch_ops": ["sum"],
             "detail": None,
             "speedup": None,
+            "mode": "interpret",
+            "formula": "coverage",
         }
     ]
 
@@ -167,11 +169,11 @@ def test_a_timed_kernel_is_rewarded_for_its_speed(scoring: Scoring) -> None:
     params = Rollout.model_validate(scoring.entry)
     stored = StoredReply("key", 0, {}, asdict(replace(RIGHT, torch_ops=["sum"], speedup=1.75)), 4.0)
 
-    row = score.row(line(0, "<answer>\nfast\n</answer>"), params, "tiny", stored)
+    row = score.row(line(0, "fast"), "fast", params, "tiny", stored)
     assert (row["reward"], row["speedup_reward"], row["speedup"]) == (1.75, 1.75, 1.75)
-    covered = score.row(line(0, ""), params.model_copy(update={"formula": "coverage"}), "tiny", stored)
+    covered = score.row(line(0, ""), None, params.model_copy(update={"formula": "coverage"}), "tiny", stored)
     assert (covered["reward"], covered["speedup_reward"]) == (0.95, 1.75)
-    untimed = score.row(line(0, ""), params, "tiny", StoredReply("key", 0, {}, asdict(RIGHT), 4.0))
+    untimed = score.row(line(0, ""), None, params, "tiny", StoredReply("key", 0, {}, asdict(RIGHT), 4.0))
     assert (untimed["reward"], untimed["speedup_reward"]) == (None, None)
 
 
@@ -182,6 +184,7 @@ def test_ingest_reads_what_score_writes(scoring: Scoring, tmp_path: Path) -> Non
     metrics = ingest.run(ingest.Params(base="", limit=None, max_reject_fraction=0.0), **paths)
 
     assert (metrics["kept"], metrics["source_format"]) == (2, {"evals": 2})
+    assert (metrics["model"], metrics["scoring"]) == ({"maker/tiny-1": 2}, {"interpret, coverage": 2})
     first, second = pq.read_table(tmp_path / "r.parquet").to_pylist()
     columns = ("content", "reasoning", "answer", "reward", "scoring_ms", "total_ms", "is_truncated", "task", "uuid")
     assert [first[name] for name in columns] == [
@@ -203,6 +206,15 @@ def test_ingest_reads_what_score_writes(scoring: Scoring, tmp_path: Path) -> Non
         "copy": 0,
         "request_key": "key 0",
     }
+
+
+def test_ingest_knows_every_way_to_score_and_no_other() -> None:
+    modes, formulas = (get_args(Rollout.model_fields[name].annotation) for name in ("mode", "formula"))
+    assert {f"{mode}, {formula}" for mode in modes for formula in formulas} == ingest.SCORINGS
+
+    assert ingest.made_here({"model": "m", "mode": "cuda", "formula": "speedup"}) == ("m", "cuda, speedup")
+    assert ingest.made_here({"model": "m", "mode": "chat", "formula": 1}) is None
+    assert ingest.made_here({"mode": "cuda", "formula": "speedup"}) is None
 
 
 def test_without_completions_there_are_no_rollouts(scoring: Scoring) -> None:

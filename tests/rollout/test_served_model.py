@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -12,6 +13,7 @@ from typing import Any
 import psutil
 import pytest
 
+from stages.rollout.served_model import secret_values
 from tests.rollout.generation import Generation
 from tests.rollout.stand_in_vllm import write_program
 
@@ -158,6 +160,63 @@ def test_no_server_is_left_when_the_stage_is_stopped_while_it_asks(tmp_path: Pat
     assert stage.returncode != 0
 
 
+def test_a_server_that_hangs_ends_the_run(run: Managed) -> None:
+    """No request fails, and none is answered."""
+    last = run.fail("", STAND_IN_HANGS_AFTER="2", LLM_PATIENCE_S="1", LLM_CONCURRENCY="1")
+
+    assert re.fullmatch(r"generate: vllm serve runs, and has not been healthy for \d+ s \(.*serve.tiny.log\)", last)
+    assert run.stored() == 2
+    assert run.left() == []
+
+
+def test_no_server_is_left_when_the_leash_is_killed(run: Managed) -> None:
+    """Nor what it started, which nobody else would end."""
+    stage = run.start("", STAND_IN_SLOW_S="600")
+    wait_for(lambda: bool(run.starts()))
+    [leash] = psutil.Process(stage.pid).children()
+    leash.kill()
+    told = stage.communicate(timeout=30)[1]
+
+    assert run.left() == []
+    assert stage.returncode == 1
+    assert "vllm serve ended with exit code -9" in told.splitlines()[-1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_impatient_signal_adds_no_traceback_and_leaves_no_server(run: Managed, number: signal.Signals) -> None:
+    stage = run.start("", STAND_IN_SLOW_S="600")
+    wait_for(lambda: bool(run.starts()))
+    time.sleep(0.2)
+    while stage.poll() is None:
+        stage.send_signal(number)
+        time.sleep(0.02)
+    told = stage.communicate(timeout=30)[1]
+
+    wait_for(lambda: run.left() == [])
+    assert stage.returncode in {1, 130, -number}
+    assert "Traceback" not in told
+
+
+def test_a_secret_among_the_flags_is_not_logged(run: Managed) -> None:
+    run.entry["flags"] = ["--hf-token=hf_0123456789", *FLAGS]
+    code, told = run.run("")
+
+    assert code == 0
+    assert "--hf-token=*** --tensor-parallel-size=2" in told
+    run.entry["flags"] = ["--hf-token", "hf_0123456789", "--hf-tokens=1"]
+    run.entry["sample"] = 1
+    code, told_of_failure = run.run("")
+    assert code == 1
+    assert "--hf-token *** --hf-tokens=1" in told_of_failure
+    assert "hf_0123456789" not in told + told_of_failure
+
+
+def test_flags_that_name_tokens_hold_no_secret() -> None:
+    flags = ["--max-num-batched-tokens=8192", "--tokenizer=a/b", "--ssl-keyfile", "file", "--api_key", "--x"]
+
+    assert secret_values(flags) == []
+
+
 def test_no_server_is_left_when_dvc_is_killed(run: Managed) -> None:
     """The parent of the stage, that is."""
     run.write_params()
@@ -183,7 +242,7 @@ def test_no_server_is_left_when_dvc_is_killed(run: Managed) -> None:
             "serve: managed needs VLLM_EXECUTABLE = /nowhere/vllm, which is no program",
         ),
         ({}, {"PATH": "/nowhere"}, "serve: managed needs vllm (uv sync --extra vllm)"),
-        ({}, {"VLLM_START_S": "soon"}, "VLLM_START_S: expected a number of 0 or more, got 'soon'"),
+        ({}, {"VLLM_START_S": "soon"}, "VLLM_START_S: expected a number above 0, got 'soon'"),
         ({"flags": ["--port=1"]}, {}, "--api-key, --host, --port, --served-model-name are set by the stage"),
         (
             {"flags": ["--seed 1"]},

@@ -7,7 +7,12 @@ from stages.shared.completion import answer_only, find_answer, published_message
 CODE = "class ScaleNew(nn.Module):\n    pass"
 
 
-def message(content: str | None, **fields: Any) -> dict[str, Any]:
+def text(content: str) -> dict[str, str]:
+    """A part of a content."""
+    return {"type": "text", "text": content}
+
+
+def message(content: Any, **fields: Any) -> dict[str, Any]:
     return {"role": "assistant", "content": content, **fields}
 
 
@@ -33,6 +38,18 @@ def message(content: str | None, **fields: Any) -> dict[str, Any]:
         (message("<think>Inline.</think>Done.", reasoning="Field."), "Done.", "Field.\n\nInline."),
         (message("Done. The tag <think> is no block."), "Done. The tag <think> is no block.", None),
         (message(None, reasoning="Out of tokens."), "", "Out of tokens."),
+        (message("Done.", reasoning={"text": "One grid."}), "Done.", "One grid."),
+        (
+            message("Done.", reasoning={"type": "x", "content": [{"text": "One "}, {"text": "grid."}]}),
+            "Done.",
+            "One grid.",
+        ),
+        (message("Done.", reasoning_details={"summary": "One grid."}), "Done.", "One grid."),
+        (message([text("Do"), text("ne.")]), "Done.", None),
+        (message([{"type": "thinking", "thinking": "One grid."}, text("Done.")]), "Done.", "One grid."),
+        (message([{"type": "thinking", "thinking": [text("One grid.")]}, text("Done.")]), "Done.", "One grid."),
+        (message([{"type": "reasoning", "summary": [text("One grid.")]}, text("Done.")]), "Done.", "One grid."),
+        (message([text("<think>One grid.</think>Done."), {"type": ["odd"]}, None, 3]), "Done.", "One grid."),
     ],
 )
 def test_reasoning_is_separated_from_content(given: dict[str, Any], content: str, reasoning: str | None) -> None:

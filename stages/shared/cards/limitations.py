@@ -14,6 +14,10 @@ NO_NEAR_DUPLICATES = (
     "comments, docstrings and layout. Similar modules may stand on both sides of the split."
 )
 OWN_TOKENIZER = "Token counts hold for the tokenizer and the chat template above, not for others."
+SCORED_REWARDS = (
+    "Rewards, speeds and times are as step 0 measured them once, on a few inputs of the recorded shapes; no later "
+    "verdict changes them."
+)
 SOURCE_REWARDS = "Rewards, speeds and times are as the source gave them; no verdict changes them."
 SOURCE_SET = (
     "This is a source set, not one to train on as it is: the column `split` marks what is kept for validation, "
@@ -21,11 +25,36 @@ SOURCE_SET = (
 )
 
 
-def of_verdicts(knobs: Knobs, verdicts: Counter[str]) -> list[str]:
-    """What the verdicts of the rows leave open."""
+def of_rewards(ingested: Mapping[str, Any]) -> list[str]:
+    """What the rewards are worth; `ingested` is what `ingest` counted."""
+    scored, others = _scored(ingested)
+    if scored and others:
+        return [
+            f"Rows whose reward step 0 of this pipeline made: {scored:,}. {SCORED_REWARDS}",
+            f"Rows of other sources: {others:,}. {SOURCE_REWARDS}",
+        ]
+    return [SCORED_REWARDS if scored else SOURCE_REWARDS]
+
+
+def of_models(ingested: Mapping[str, Any]) -> list[str]:
+    """Which model wrote a row, where the rows may be by several; `ingested` is what `ingest` counted."""
+    _, others = _scored(ingested)
+    return [NOT_RECORDED] if others or len(ingested.get("model", {})) != 1 else []
+
+
+def _scored(ingested: Mapping[str, Any]) -> tuple[int, int]:
+    """Rows that step 0 made, and others."""
+    scored = sum(ingested.get("scoring", {}).values())
+    return scored, ingested["kept"] - scored
+
+
+def of_verdicts(knobs: Knobs, verdicts: Counter[str], ingested: Mapping[str, Any]) -> list[str]:
+    """What the verdicts of the rows leave open; `ingested` is what `ingest` counted."""
     lines = []
     if knobs["verify"]["mode"] == "static":
-        lines.append("No answer was run: that an answer is right is known from its reward alone.")
+        scored, others = _scored(ingested)
+        which = "" if not scored else ", but those of step 0 for their reward" if others else " again"
+        lines.append(f"No answer was run{which}: that an answer is right is known from its reward alone.")
     elif verdicts["unknown"]:
         lines.append(f"Not verified (verdict `unknown`): {rows_text(verdicts['unknown'])}.")
     if verdicts["ok"]:

@@ -14,6 +14,11 @@ MODES = {
     "compiled for GPUs",
     "cuda": "each answer is run and timed against its PyTorch module on a GPU",
 }
+FORMULAS = {
+    "coverage": "1, less 0.05 for each heavy operation that is left to PyTorch and 0.1 for each flag of "
+    "`in_place_input`, `shape_specialised` and `exception_fallback`",
+    "speedup": "1, and more where it is faster than its module: the speedup, up to 2.1",
+}
 _MODEL_KNOBS = ("provider", "model", "temperature", "max_tokens", "reasoning_effort", "sample", "max_failed_fraction")
 _WITHOUT = {
     ("verify", "mode", "static"): {"timeout_s"},
@@ -44,7 +49,7 @@ def read_rollouts(knobs: Knobs, ingested: Mapping[str, Any]) -> str:
     first = f", the first {limit:,} only" if limit is not None else ""
     return (
         f"`ingest` read {ingested['rows_in']:,} rollouts from {_path(knobs['ingest']['base'])}{first}. It separates "
-        "reasoning from content, wherever the source had put it, and finds the code of the answer."
+        f"reasoning from content, wherever the source had put it, and finds the code of the answer.{_made(ingested)}"
     )
 
 
@@ -147,6 +152,19 @@ def specified(knobs: Knobs) -> str:
         "specification from the module's code. What it wrote is checked for the class name, shapes, dtypes and copied "
         "code."
     )
+
+
+def _made(ingested: Mapping[str, Any]) -> str:
+    """How the rollouts were made, of those that this pipeline made."""
+    models = ", ".join(f"{code(model)} ({n:,})" for model, n in sorted(ingested.get("model", {}).items()))
+    text = f" Of the rollouts, step 0 of this pipeline made those by the model {models}." if models else ""
+    for scoring, n in sorted(ingested.get("scoring", {}).items()):
+        mode, formula = scoring.split(", ")
+        text += (
+            f" It scored {n:,} in mode {code(mode)}: {MODES[mode]}. Their reward {code(formula)} of a right answer is "
+            f"{FORMULAS[formula]}; of a wrong one, or one that was cut off, it is 0."
+        )
+    return text
 
 
 def _path(value: object) -> str:

@@ -144,8 +144,8 @@ def _limitations(variant: Variant, facts: Facts, licenses: Counter[tuple[str, ..
     reasoning = limitations.of_reasoning(facts.rows.num_rows, facts.without_reasoning) if variant.reasoning else []
     return [
         *limitations.of_trial(facts.knobs),
-        limitations.SOURCE_REWARDS,
-        *limitations.of_verdicts(facts.knobs, Counter(facts.verdicts["verdict"].to_pylist())),
+        *limitations.of_rewards(facts.ingested),
+        *limitations.of_verdicts(facts.knobs, Counter(facts.verdicts["verdict"].to_pylist()), facts.ingested),
         *limitations.of_flags(sum(map(bool, facts.verdicts["flags"].to_pylist()))),
         *limitations.of_difficulty(Counter(facts.rows["rater"].to_pylist())),
         *limitations.of_groups(facts.leaks),
@@ -154,7 +154,7 @@ def _limitations(variant: Variant, facts: Facts, licenses: Counter[tuple[str, ..
         *reasoning,
         *limitations.of_licenses(licenses),
         limitations.OWN_TOKENIZER,
-        limitations.NOT_RECORDED,
+        *limitations.of_models(facts.ingested),
     ]
 
 

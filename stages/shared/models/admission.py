@@ -22,6 +22,8 @@ class Endpoint:
     limit: AdaptiveLimit
     failures: int = 0
     """In a row, since the last answer."""
+    has_answered: bool = False
+    """Whether it took a request: so its set-up is right, and a request that it rejects is at fault itself."""
     probe_s: float = field(default=_FIRST_PROBE_S)
     aside_at: float = float("-inf")
     """When it was last set aside: a request from before that tells nothing new."""
@@ -37,7 +39,7 @@ class Endpoint:
 
     def answered(self, now: float) -> None:
         """It gave an answer, good or not: it is up."""
-        self.failures, self.probe_s = 0, _FIRST_PROBE_S
+        self.failures, self.probe_s, self.has_answered = 0, _FIRST_PROBE_S, True
         self.limit.succeeded(now)
 
     def failed(self, now: float, sent_at: float) -> None:

@@ -3,16 +3,19 @@
 import asyncio
 import logging
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import uvloop
+
 from stages.shared.interruption import SIGNALS, abandoned, stopped_by
+from stages.shared.models.admission import Endpoint
 from stages.shared.models.budget import Budget, BudgetError, Prices
-from stages.shared.models.chat_client import ChatClient, LostError, ServerError
+from stages.shared.models.chat_client import ChatClient, LostError, RejectedError, ServerError
 from stages.shared.models.question import Question, state
 from stages.shared.progress import Progress
-from stages.shared.responses.response_store import ResponseStore, StoredReply, request_key
+from stages.shared.responses.response_store import REJECTED, ResponseStore, StoredReply, request_key
 from stages.shared.starters import are_there, starters
 
 log = logging.getLogger("asking")
@@ -32,7 +35,11 @@ class Run:
     total: int
     fault: Callable[[], ValueError | None] = lambda: None
     """Why the server will answer no more, where that is known without asking it."""
+    proven: bool = False
+    """Whether the store has an answer to one of the questions: so the set-up was right once."""
     answered: int = 0
+    rejected: list[tuple[Endpoint, StoredReply]] = field(default_factory=list)
+    """Rejections that may be due to the set-up of their endpoint, which has not answered yet."""
     lost: Counter[str] = field(default_factory=Counter)
     ending: ValueError | OSError | None = None
     """Why no further request is sent."""
@@ -77,10 +84,32 @@ class Run:
                 self.budget.settle(self.prices.cost(body["model"], reply))
                 await self.store.add(StoredReply(key, attempt, body, reply, elapsed_ms))
 
-            await self.client.send(body, self.budget.reserve, self.budget.give_back, keep)
+            try:
+                await self.client.send(body, self.budget.reserve, self.budget.give_back, keep)
+            except RejectedError as error:
+                told = StoredReply(key, attempt, body, {REJECTED: str(error)})
+                self.rejected.append((error.endpoint, told))
+                await self.keep_rejections()
+                return
             self.priced.set()
+            await self.keep_rejections()
             owed = state(question, self.store).owed
         self.answered += not owed
+
+    async def keep_rejections(self, *, at_the_end: bool = False) -> None:
+        """Store the rejections that are due to their requests: their endpoint takes others.
+
+        At the end of a run in which it took none, an answer of an earlier run tells the same.
+        """
+        held, self.rejected = self.rejected, []
+        for endpoint, reply in held:
+            if endpoint.has_answered or (at_the_end and self.proven):
+                await self.store.add(reply)
+                self.answered += 1
+            elif at_the_end:
+                self.lost[str(reply.reply[REJECTED])] += 1
+            else:
+                self.rejected.append((endpoint, reply))
 
 
 def distinct(questions: Iterable[Question]) -> Iterator[Question]:
@@ -117,12 +146,17 @@ def ask(
     Raises:
         ValueError: questions are left, and why. All replies that came are stored.
     """
-    owed = sum(state(question, store).owed is not None for question in distinct(questions()))
+    owed, proven = 0, False
+    for question in distinct(questions()):
+        found = state(question, store)
+        owed += found.owed is not None
+        proven = proven or found.text is not None
     if not owed:
         return
     log.info("%d requests to pay for, the rest is stored", owed)
-    run = Run(store, client(), budget, prices, owed, fault)
-    _event_loop_run(_run(run, distinct(questions()), workers))
+    run = Run(store, client(), budget, prices, owed, fault, proven)
+    # It halves the cost of a request.
+    uvloop.run(_run(run, distinct(questions()), workers))
     if run.ending:
         raise run.ending
     if run.lost:
@@ -153,6 +187,8 @@ async def _run(run: Run, questions: Iterator[Question], workers: int) -> None:
         if not finished.done():
             # Replies that are under way are paid for: they get a moment to arrive.
             await asyncio.wait(tasks, timeout=_GRACE_S)
+        elif not run.ending:
+            await run.keep_rejections(at_the_end=True)
     finally:
         # The store's own task is left alone: it writes the replies that came.
         for task in (finished, stopped, *tasks, *watchers):
@@ -168,7 +204,7 @@ async def _run(run: Run, questions: Iterator[Question], workers: int) -> None:
 async def _watch(run: Run, stop: asyncio.Event) -> None:
     """Stop when the server is gone, or the process that started this run: what nobody waits for must not spend."""
     parents = starters()
-    while not (fault := run.fault()) and are_there(parents):
+    while not (fault := await asyncio.to_thread(run.fault)) and are_there(parents):
         await asyncio.sleep(_LOOK_EVERY_S)
     run.end(fault or abandoned())
     stop.set()
@@ -181,12 +217,3 @@ async def _progress(run: Run) -> None:
         spend = f"{run.budget.spent:.4f} USD" if run.budget.spent or not run.budget.unpriced else "unknown USD"
         retries = run.client.counts.total()
         progress.tell(run.answered, f"in flight {run.client.admission.in_flight}, {spend}, retries {retries}")
-
-
-def _event_loop_run(main: Coroutine[Any, Any, None]) -> None:
-    try:
-        import uvloop  # noqa: PLC0415  # not on Windows; it halves the cost of a request
-    except ImportError:
-        asyncio.run(main)
-    else:
-        uvloop.run(main)

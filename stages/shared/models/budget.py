@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from stages.shared.responses.response_store import REJECTED
+
 log = logging.getLogger("budget")
 _PER = 1_000_000
 
@@ -33,7 +35,12 @@ class Prices:
             raise ValueError(f"{file}: expected models with prompt and completion prices: {error!r}") from None
 
     def cost(self, model: str, reply: Mapping[str, Any]) -> float | None:
-        """USD of one reply: what the provider says it cost, else tokens times price; None where neither is known."""
+        """USD of one reply: what the provider says it cost, else tokens times price; None where neither is known.
+
+        A rejection costs nothing.
+        """
+        if REJECTED in reply:
+            return 0.0
         usage = token_usage(reply)
         if "cost" in usage:
             return float(usage["cost"])

@@ -21,7 +21,7 @@ from openai import APIConnectionError, APIStatusError, AsyncOpenAI, DefaultAioHt
 from stages.shared.models.adaptive_limit import AdaptiveLimit
 from stages.shared.models.admission import Admission, Endpoint
 from stages.shared.models.providers import Access
-from stages.shared.models.question import is_reply
+from stages.shared.models.question import given_up, is_reply
 from stages.shared.retry_after import retry_after
 
 # Every request would be a line of the log.
@@ -34,12 +34,21 @@ _TIMEOUT_S = 900.0
 _CONNECT_S = 20.0
 _OPENAI_HOST = "api.openai.com"
 _RATE_LIMITED = 429
-_WRONG_SET_UP = {401, 402, 403, 404}
+_NOT_FOUND = 404
+_WRONG_SET_UP = {401, 402, 403, _NOT_FOUND}
 _RETRIED = {408, 409, 425}
 
 
 class LostError(Exception):
     """One request got no answer after all tries; the row stays owed."""
+
+
+class RejectedError(Exception):
+    """A server will never take a request: it is wrong, or the set-up of that server is."""
+
+    def __init__(self, reason: str, endpoint: Endpoint) -> None:
+        super().__init__(reason)
+        self.endpoint = endpoint
 
 
 class ServerError(ValueError):
@@ -59,31 +68,42 @@ class Failure:
 
 @dataclass
 class Breaker:
-    """Gives up when nothing is answered any more; refusals by 429 count like errors."""
+    """Gives up when nothing is answered any more; refusals by 429 count like errors.
+
+    Rejections end a run before its first answer only, when the set-up may be what is wrong.
+    """
 
     patience_s: float = 120.0
     """Seconds without one answer, while requests fail."""
     failures: int = 0
     rejections: int = 0
-    """Requests that no server will ever take, since the last answer."""
+    """Requests that no server will ever take."""
+    has_answers: bool = False
     last_answer: float = field(default_factory=time.monotonic)
 
     def answered(self) -> None:
         """An answer came."""
-        self.failures, self.rejections, self.last_answer = 0, 0, time.monotonic()
+        self.failures, self.has_answers, self.last_answer = 0, True, time.monotonic()
+
+    def rejected(self, reason: str, sent_at: float, oldest_sent_at: float) -> None:
+        """A request of `sent_at` was rejected, while others are under way, the oldest since `oldest_sent_at`.
+
+        Raises:
+            ServerError: each request is rejected; one from before this one that is under way was taken.
+        """
+        self.rejections += 1
+        if not self.has_answers and self.rejections >= _REJECTIONS and oldest_sent_at >= sent_at:
+            raise ServerError(f"all {self.rejections} requests until now were rejected, the last with: {reason}")
 
     def failed(self, failure: Failure, oldest_sent_at: float) -> None:
         """A request failed, while others are under way, the oldest since `oldest_sent_at`: it may be slow, not lost.
 
         Raises:
-            ServerError: it has been too long, or each request is rejected.
+            ServerError: it has been too long.
         """
         self.failures += 1
-        self.rejections += failure.rejected
         now = time.monotonic()
         silent, waited = now - self.last_answer, now - oldest_sent_at
-        if self.rejections >= _REJECTIONS:
-            raise ServerError(f"{self.rejections} requests in a row were rejected, the last with: {failure.reason}")
         if self.failures > 1 and waited <= self.patience_s < silent:
             told = f"{self.failures} requests failed, the last with: {failure.reason}"
             raise ServerError(f"no answer for {silent:.0f} s, {told}")
@@ -107,8 +127,9 @@ class ChatClient:
         self._pausing: set[asyncio.Task[Any] | None] = set()
         self._sent_at: dict[asyncio.Task[Any] | None, float] = {}
         """Of the requests under way, the oldest first."""
+        self._timeout_s = timeout_s or _TIMEOUT_S
         limits = httpx2.Limits(max_connections=concurrency + 8, max_keepalive_connections=concurrency + 8)
-        timeout = httpx2.Timeout(timeout_s or _TIMEOUT_S, connect=_CONNECT_S)
+        timeout = httpx2.Timeout(self._timeout_s, connect=_CONNECT_S)
         self._http = DefaultAioHttpClient(limits=limits, timeout=timeout)
         endpoints = [Endpoint(access.base_url, self._open(access), AdaptiveLimit(concurrency)) for access in accesses]
         self.admission = Admission(endpoints, concurrency)
@@ -154,8 +175,8 @@ class ChatClient:
                 replies than places can be lost by a crash.
 
         Raises:
-            LostError: 8 tries failed, or the server rejects the request; refusals by 429 are not counted, the breaker
-                ends them.
+            LostError: 8 tries failed; refusals by 429 are not counted, the breaker ends them.
+            RejectedError: the server will never take the request.
             ServerError: no request can succeed.
         """
         tries = 0
@@ -180,10 +201,14 @@ class ChatClient:
                 return outcome
             give_back()
             self.counts[outcome.reason.split(":")[0]] += 1
-            self._breaker.failed(outcome, next(iter(self._sent_at.values()), time.monotonic()))
+            oldest_sent_at = next(iter(self._sent_at.values()), time.monotonic())
+            if outcome.rejected:
+                self._breaker.rejected(outcome.reason, sent_at, oldest_sent_at)
+                raise RejectedError(outcome.reason, endpoint)
+            self._breaker.failed(outcome, oldest_sent_at)
             limited = outcome.reason == str(_RATE_LIMITED)
             tries += not limited
-            if outcome.rejected or tries == _TRIES:
+            if tries == _TRIES:
                 raise LostError(outcome.reason)
             delay = min(_FIRST_DELAY_S * 2**tries, _LONGEST_DELAY_S) * self._jitter.uniform(0.5, 1.0)
             with self._pause():
@@ -204,10 +229,15 @@ class ChatClient:
     async def _try(self, endpoint: Endpoint, body: Mapping[str, Any], sent_at: float) -> dict[str, Any] | Failure:
         """One request: its reply, or why there is none."""
         try:
-            response = await endpoint.client.post("/chat/completions", body=body, cast_to=httpx2.Response)
+            # The client's own limit is one on silence, which a reply that trickles never breaks.
+            async with asyncio.timeout(self._timeout_s):
+                response = await endpoint.client.post("/chat/completions", body=body, cast_to=httpx2.Response)
             reply = msgspec.json.decode(self._without_secrets(response.content))
         except APIStatusError as error:
             return self._refused(endpoint, error, sent_at)
+        except TimeoutError:
+            endpoint.failed(time.monotonic(), sent_at)
+            return Failure(f"connection: no whole reply within {self._timeout_s:g} s")
         except (APIConnectionError, httpx2.HTTPError, OSError) as error:
             endpoint.failed(time.monotonic(), sent_at)
             return Failure(f"connection: {self.clean(error.__cause__ or error) or type(error.__cause__).__name__}")
@@ -216,6 +246,9 @@ class ChatClient:
             return Failure("broken reply")
         if not is_reply(reply):
             return Failure("broken reply")
+        if reason := given_up(reply):
+            endpoint.failed(time.monotonic(), sent_at)
+            return Failure(reason)
         endpoint.answered(time.monotonic())
         return reply
 
@@ -226,9 +259,11 @@ class ChatClient:
         if status == _RATE_LIMITED:
             endpoint.limit.refused(now, sent_at, wait)
             return Failure(str(status), wait or 0.0)
-        if status in _WRONG_SET_UP:
+        # A server that answered and does not know the model any more is one that restarts.
+        passing = status in _RETRIED or status >= 500 or (status == _NOT_FOUND and endpoint.has_answered)
+        if status in _WRONG_SET_UP and not passing:
             raise ServerError(f"{endpoint.name} answered {status}: {message}")
-        if status in _RETRIED or status >= 500:
+        if passing:
             endpoint.failed(now, sent_at)
             return Failure(f"{status}: {message}", wait or 0.0)
         return Failure(f"{status}: {message}", rejected=True)

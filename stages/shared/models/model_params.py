@@ -24,7 +24,7 @@ class ModelParams(Params):
     sample: int = Field(ge=0)
     """Another number asks for fresh replies to the same requests."""
     max_failed_fraction: float = Field(ge=0.0, le=1.0)
-    """Fail when a larger share of the rows is refused or unusable for good."""
+    """Fail when a larger share of the rows is refused, rejected or unusable for good."""
 
 
 def request_body(params: ModelParams, prompt: str) -> dict[str, Any]:
@@ -36,23 +36,3 @@ def request_body(params: ModelParams, prompt: str) -> dict[str, Any]:
         "reasoning_effort": params.reasoning_effort,
     }
     return body | {name: value for name, value in optional.items() if value is not None}
-
-
-def check_failed(stage: str, failed: list[tuple[str, str]], rows: int, max_fraction: float) -> None:
-    """Fail when too many rows failed for good.
-
-    Args:
-        stage: name of the stage.
-        failed: row or module id and reason of each.
-        rows: how many there are.
-        max_fraction: the limit.
-
-    Raises:
-        ValueError: the share, the limit and the first row.
-    """
-    if len(failed) > max_fraction * rows:
-        row_id, reason = failed[0]
-        raise ValueError(
-            f"{len(failed)} of {rows} rows failed for good, {stage}.max_failed_fraction is {max_fraction}: "
-            f"{row_id}: {reason}"
-        )

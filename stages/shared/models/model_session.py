@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from stages.shared.interruption import abandoned
+from stages.shared.interruption import abandoned, handling
 from stages.shared.models.asking import ask
 from stages.shared.models.budget import Budget, Prices
 from stages.shared.models.chat_client import Breaker, ChatClient
@@ -35,7 +35,7 @@ class Server(Protocol):
 
 @contextmanager
 def answered(
-    stage: str,
+    lock: str,
     provider: Provider,
     prices: Prices,
     questions: Callable[[], Iterable[Question]],
@@ -45,10 +45,11 @@ def answered(
 ) -> Iterator[ResponseStore]:
     """Yield the store once every question has its reply in it, or has failed for good.
 
-    One run of a stage at a time: who waits for the lock finds the replies of the other in the store.
+    One run at a time of those that may ask the same: who waits for the lock finds the replies of the other in the
+    store.
 
     Args:
-        stage: whose lock is held.
+        lock: name of the lock, which stands for what is asked: a stage, or a model.
         provider: whose endpoints are asked.
         prices: what a reply costs.
         questions: makes all questions of the stage, the answered ones too; called up to three times.
@@ -69,7 +70,7 @@ def answered(
         return ChatClient(asked, settings.concurrency, breaker, settings.timeout_s or timeout_s)
 
     try:
-        with store.lock(stage):
+        with store.lock(lock):
             if os.getppid() != started_by:
                 raise abandoned()
             if any(state(question, store).owed for question in questions()):
@@ -80,7 +81,9 @@ def answered(
                 ask(questions, store, client, budget, prices, workers=2 * settings.concurrency, fault=fault)
             finally:
                 if server:
-                    server.stop()
+                    # An impatient second signal must not leave it half ended.
+                    with handling(lambda _: None):
+                        server.stop()
             yield store
     finally:
         store.close()

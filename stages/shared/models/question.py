@@ -4,11 +4,15 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
-from stages.shared.responses.response_store import ResponseStore, StoredReply, request_key
+from stages.shared.completion import split_parts
+from stages.shared.responses.response_store import REJECTED, ResponseStore, StoredReply, request_key
 
 MAX_ATTEMPTS = 4
 """Replies that are paid for before a row counts as unusable."""
-_PERMANENT = frozenset({"refusal", "content_filter"})
+_PERMANENT = frozenset({"refusal", "content_filter", REJECTED})
+_AS_IT_COMES = frozenset({"length", "empty"})
+_FINISHED = frozenset({None, "stop", "length", "tool_calls", "function_call", "content_filter"})
+"""Finish reasons of a generation that came to its end; others, as `abort`, tell of a server that gave it up."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,8 @@ class State:
     """The usable reply."""
     failure: str | None = None
     """Why there will be none."""
+    detail: str | None = None
+    """What the server said of the failure."""
     owed: tuple[str, int, dict[str, Any]] | None = None
     """Key, attempt and body of the request to send next."""
 
@@ -52,21 +58,46 @@ def state(question: Question, store: ResponseStore) -> State:
         if stored is None:
             return State(replies, owed=(key, attempt, body))
         replies.append(stored)
-        text = reply_text(stored.reply)
         reason = unusable(stored.reply)
-        if question.as_it_comes and reason not in _PERMANENT:
+        if reason in _PERMANENT:
+            return State(replies, failure=reason, detail=stored.reply.get(REJECTED))
+        if question.as_it_comes and reason in _AS_IT_COMES:
             reason = None
+        text = reply_text(stored.reply)
         reason = reason or question.judge(text)
         if reason is None:
             return State(replies, text=text)
-        if reason in _PERMANENT:
-            return State(replies, failure=reason)
         body = _next_body(question, body, text, reason)
     return State(replies, failure=f"unusable after {MAX_ATTEMPTS} replies: {reason}")
 
 
+def check_failed(stage: str, failed: list[tuple[str, State]], rows: int, max_fraction: float) -> None:
+    """Fail when too many rows failed for good.
+
+    Args:
+        stage: name of the stage.
+        failed: row or module id and state of each.
+        rows: how many there are.
+        max_fraction: the limit.
+
+    Raises:
+        ValueError: the share, the limit and the first row.
+    """
+    if len(failed) > max_fraction * rows:
+        row_id, first = failed[0]
+        told = f"{first.failure}: {first.detail}" if first.detail else first.failure
+        raise ValueError(
+            f"{len(failed)} of {rows} rows failed for good, {stage}.max_failed_fraction is {max_fraction}: "
+            f"{row_id}: {told}"
+        )
+
+
 def unusable(reply: dict[str, Any]) -> str | None:
-    """Why no reply like this is an answer, whatever its text: cut off, refused, filtered or empty."""
+    """Why no reply like this is an answer, whatever its text: rejected, given up, cut off, refused, filtered, empty."""
+    if REJECTED in reply:
+        return REJECTED
+    if reason := given_up(reply):
+        return reason
     choice = reply["choices"][0]
     finish = choice.get("finish_reason")
     if choice["message"].get("refusal"):
@@ -79,16 +110,27 @@ def unusable(reply: dict[str, Any]) -> str | None:
 def reply_text(reply: dict[str, Any]) -> str:
     """The content of the first choice, without reasoning that stands in it."""
     content = reply["choices"][0]["message"].get("content")
-    text = content if isinstance(content, str) else ""
+    text, _ = split_parts(content)
     _, closed, after = text.rpartition("</think>")
     return after if closed else "" if text.lstrip().startswith("<think>") else text
 
 
 def is_reply(body: Any) -> TypeGuard[dict[str, Any]]:
-    """Whether a decoded body has the shape of a chat completion."""
+    """Whether a decoded body has the shape of a chat completion that can be read."""
     choices = body.get("choices") if isinstance(body, dict) else None
     first = choices[0] if isinstance(choices, list) and choices else None
-    return isinstance(first, dict) and isinstance(first.get("message"), dict)
+    if not isinstance(first, dict) or not isinstance(first.get("message"), dict):
+        return False
+    content = first["message"].get("content")
+    return content is None or isinstance(content, str | list)
+
+
+def given_up(reply: dict[str, Any]) -> str | None:
+    """Why a reply is only what a server had when it gave up, as one that ends while it answers; None of a whole one."""
+    finish = reply["choices"][0].get("finish_reason")
+    if finish is not None and not isinstance(finish, str):
+        return "broken reply"
+    return None if finish in _FINISHED else f"finish_reason {finish}"
 
 
 def _next_body(question: Question, body: dict[str, Any], text: str, reason: str) -> dict[str, Any]:

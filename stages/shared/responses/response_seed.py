@@ -14,6 +14,8 @@ from stages.shared.responses.response_store import ResponseStore, StoredReply
 log = logging.getLogger("response_seed")
 _SEEDED = "seeded.json"
 _LOCKS = ("dvc.lock", "stages/*/dvc.lock")
+Place = tuple[str, str]
+"""Revision and path of a responses file."""
 _decode = msgspec.json.Decoder(StoredReply).decode
 
 
@@ -23,12 +25,16 @@ def seed(store: ResponseStore, root: Path) -> int:
     A version is read from DVC's cache or from the remote. One that is in neither is skipped, and tried again later.
     """
     done = _seeded(store.folder)
-    found = {md5: place for md5, place in _versions(root) if md5 not in done}
+    found: dict[str, list[Place]] = {}
+    for md5, place in _versions(root):
+        if md5 not in done:
+            found.setdefault(md5, []).append(place)
     if not found:
         return 0
     added = missing = 0
-    for md5, (revision, path) in found.items():
-        lines = _read(root, md5, revision, path)
+    for md5, places in found.items():
+        revision, path = places[0]
+        lines = _read(root, md5, places)
         if lines is None:
             missing += 1
             continue
@@ -42,8 +48,8 @@ def seed(store: ResponseStore, root: Path) -> int:
     return added
 
 
-def _versions(root: Path) -> Iterator[tuple[str, tuple[str, str]]]:
-    """Hash, revision and path of every committed version of a responses file, newest first."""
+def _versions(root: Path) -> Iterator[tuple[str, Place]]:
+    """Hash and place of every committed version of a responses file, newest first."""
     for revision in _git(root, "log", "--all", "--full-history", "--format=%H", "--", *_LOCKS).split():
         for file in _git(root, "ls-tree", "-r", "--name-only", revision, "--", "dvc.lock", "stages").splitlines():
             if file.endswith("dvc.lock"):
@@ -66,7 +72,7 @@ def _responses(lock: str) -> Iterator[tuple[str, str]]:
                 yield out["md5"], out["path"].split("../")[-1]
 
 
-def _read(root: Path, md5: str, revision: str, path: str) -> bytes | None:
+def _read(root: Path, md5: str, places: list[Place]) -> bytes | None:
     cached = root / ".dvc" / "cache" / "files" / "md5" / md5[:2] / md5[2:]
     if cached.is_file():
         return cached.read_bytes()
@@ -75,13 +81,32 @@ def _read(root: Path, md5: str, revision: str, path: str) -> bytes | None:
     from botocore.exceptions import BotoCoreError  # type: ignore[import-untyped]  # noqa: PLC0415
     from dvc.exceptions import DvcException  # noqa: PLC0415
 
-    try:
-        with dvc.api.open(path, repo=str(root), rev=revision, mode="rb") as file:
-            content: bytes = file.read()
-            return content
-    except (DvcException, BotoCoreError, ClientError, OSError) as error:
-        log.info("%s of %s: %s", path, revision[:8], " ".join(str(error).split())[:120])
-        return None
+    for (revision, path), remote in _attempts(root, places):
+        try:
+            with dvc.api.open(path, repo=str(root), rev=revision, remote=remote, mode="rb") as file:
+                content: bytes = file.read()
+                return content
+        except (DvcException, BotoCoreError, ClientError, OSError) as error:
+            log.info("%s of %s: %s", path, revision[:8], " ".join(str(error).split())[:120])
+    return None
+
+
+def _attempts(root: Path, places: list[Place]) -> Iterator[tuple[Place, str | None]]:
+    """Where a version may be read from: today's default remote, then that of each other configuration it came with.
+
+    A remote may be younger than the version, and the version may be older than the remote's last change.
+    """
+    from dvc.config import Config  # noqa: PLC0415  # takes as long as dvc.api
+
+    remote: str | None = Config(str(root / ".dvc")).get("core", {}).get("remote")
+    yield places[0], remote
+    config = root / ".dvc" / "config"
+    seen = {config.read_text() if config.is_file() else ""}
+    for revision, path in places:
+        text = _git(root, "show", f"{revision}:.dvc/config")
+        if text not in seen:
+            seen.add(text)
+            yield (revision, path), None
 
 
 def _seeded(folder: Path) -> set[str]:

@@ -20,6 +20,9 @@ import msgspec
 
 from stages.shared.records import canonical_json
 
+REJECTED = "rejected"
+"""Key of a stored reply that is none: the server will never take the request, and this is what it said."""
+
 
 class StoredReply(msgspec.Struct, frozen=True, omit_defaults=True):
     """One billed reply, or a refusal to reply: a line of a segment."""
@@ -126,7 +129,7 @@ class ResponseStore:
 
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
-        """Hold the store for one stage. Who waited finds what the other paid for: `refresh` runs once it is held."""
+        """Hold the store for one run. Who waited finds what the other paid for: `refresh` runs once it is held."""
         with (self.folder / f"{name}.lock").open("w") as file:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -7,24 +7,50 @@ from stages.shared.cards import limitations
 
 FOUND = {"problems": {"mini": 8}, "contaminated": {"mini": 2}}
 
+READ = {"kept": 10}
+MADE = READ | {"model": {"maker/tiny-1": 10}, "scoring": {"interpret, coverage": 10}}
+"""What `ingest` counted."""
+
 
 def verify_mode(mode: str) -> dict[str, Any]:
     return {"verify": {"mode": mode}}
 
 
 def test_without_a_run_nothing_is_said_of_verdicts_but_what_is_wrong() -> None:
-    assert limitations.of_verdicts(verify_mode("static"), Counter({"unknown": 9, "wrong": 1})) == [
+    assert limitations.of_verdicts(verify_mode("static"), Counter({"unknown": 9, "wrong": 1}), READ) == [
         "No answer was run: that an answer is right is known from its reward alone.",
         "Wrong by their verdict, and here all the same: 1 row.",
     ]
 
 
 def test_after_a_run_the_verdicts_leave_open_what_they_leave_open() -> None:
-    assert limitations.of_verdicts(verify_mode("interpret"), Counter({"ok": 9, "unknown": 2})) == [
+    assert limitations.of_verdicts(verify_mode("interpret"), Counter({"ok": 9, "unknown": 2}), READ) == [
         "Not verified (verdict `unknown`): 2 rows.",
         "The verdict `ok` was found on a few inputs of the recorded shapes; other shapes may differ.",
     ]
-    assert limitations.of_verdicts(verify_mode("cuda"), Counter()) == []
+    assert limitations.of_verdicts(verify_mode("cuda"), Counter(), READ) == []
+
+
+def test_rows_of_step_0_are_not_said_to_be_of_another_source_or_an_unknown_model() -> None:
+    static = verify_mode("static")
+    assert limitations.of_rewards(READ) == [limitations.SOURCE_REWARDS]
+    assert limitations.of_models(READ) == [limitations.NOT_RECORDED]
+    assert limitations.of_rewards(MADE) == [limitations.SCORED_REWARDS]
+    assert limitations.of_models(MADE) == []
+    assert limitations.of_verdicts(static, Counter({"unknown": 10}), MADE) == [
+        "No answer was run again: that an answer is right is known from its reward alone."
+    ]
+
+
+def test_rows_of_step_0_among_others_are_told_apart() -> None:
+    mixed = MADE | {"kept": 11}
+    assert limitations.of_rewards(mixed) == [
+        f"Rows whose reward step 0 of this pipeline made: 10. {limitations.SCORED_REWARDS}",
+        f"Rows of other sources: 1. {limitations.SOURCE_REWARDS}",
+    ]
+    assert limitations.of_models(mixed) == [limitations.NOT_RECORDED]
+    (verdicts,) = limitations.of_verdicts(verify_mode("static"), Counter(), mixed)
+    assert verdicts.startswith("No answer was run, but those of step 0 for their reward: that an answer is right")
 
 
 def test_ratings_and_specifications_by_rules_and_by_models() -> None:

@@ -4,6 +4,7 @@ import pytest
 import yaml
 
 from stages import verify
+from stages.rollout.rollout_params import Rollout
 from stages.shared.cards import recipe
 from tests.imports import ROOT
 
@@ -18,6 +19,19 @@ def knobs(**sections: dict[str, Any]) -> dict[str, dict[str, Any]]:
 
 def test_every_mode_of_verify_has_words() -> None:
     assert set(get_args(verify.Params.model_fields["mode"].annotation)) <= recipe.MODES.keys()
+
+
+def test_every_formula_of_a_reward_has_words() -> None:
+    assert set(get_args(Rollout.model_fields["formula"].annotation)) == recipe.FORMULAS.keys()
+
+
+def test_reading_tells_who_made_and_how_were_scored_what_step_0_made() -> None:
+    made = {"rows_in": 3, "model": {"a/b": 2, "c": 1}, "scoring": {"cuda, speedup": 1, "interpret, coverage": 2}}
+
+    text = recipe.read_rollouts(DEFAULT, made)
+    assert "step 0 of this pipeline made those by the model `a/b` (2), `c` (1). It scored 1 in mode `cuda`:" in text
+    assert "on a GPU. Their reward `speedup` of a right answer is 1, and more where it is faster" in text
+    assert "It scored 2 in mode `interpret`: each answer is run against its PyTorch module on a CPU" in text
 
 
 def test_reading_tells_the_source_without_a_path_of_the_machine() -> None:

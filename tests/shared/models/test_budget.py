@@ -43,6 +43,7 @@ def test_the_cost_is_what_the_provider_says_else_tokens_times_price(
 ) -> None:
     assert prices.cost(model, {"usage": usage}) == usd
     assert prices.cost("known", {}) is None
+    assert prices.cost("unknown", {"rejected": "400: too long"}) == 0.0
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from stages.shared.models.question import MAX_ATTEMPTS, Question, is_reply, reply_text, state, unusable
+from stages.shared.models.question import MAX_ATTEMPTS, Question, check_failed, is_reply, reply_text, state, unusable
 from stages.shared.responses.response_store import ResponseStore, StoredReply
 from stages.shared.responses.responses_file import write_responses
 from tests.chat_server import completion
@@ -39,6 +39,9 @@ def answered(question: Question, store: ResponseStore, *replies: dict[str, Any])
         (completion("good", "length"), "length", "good"),
         (completion("good", "content_filter"), "content_filter", "good"),
         (completion("", refusal="no"), "refusal", ""),
+        (completion("go", "abort"), "finish_reason abort", "go"),
+        (completion("go", {"type": "stop"}), "broken reply", "go"),
+        (completion([{"type": "thinking", "thinking": "bad"}, {"type": "text", "text": "good"}]), None, "good"),
         ({"choices": [{"message": {}}]}, "empty", ""),
     ],
 )
@@ -48,7 +51,12 @@ def test_the_text_of_a_reply_and_why_it_is_none(reply: dict[str, Any], reason: s
 
 
 @pytest.mark.parametrize(
-    "body", [None, [], {}, {"choices": None}, {"choices": []}, {"choices": [1]}, {"choices": [{}]}]
+    "body",
+    [
+        *(None, [], {}, {"choices": None}, {"choices": []}, {"choices": [1]}, {"choices": [{}]}),
+        completion({"text": "good"}),
+        completion(1),
+    ],
 )
 def test_what_is_no_chat_completion(body: Any) -> None:
     assert not is_reply(body)
@@ -90,6 +98,27 @@ def test_a_question_may_take_its_reply_as_it_comes(tmp_path: Path, reply: dict[s
     assert state(taken, store).text == reply_text(reply)
     assert state(filtered, store).failure == "content_filter"
     assert state(Question(BODY, [0], judge, as_it_comes=True), store).owed
+
+
+def test_what_a_server_gave_up_is_asked_again_where_it_was_stored(tmp_path: Path) -> None:
+    store = ResponseStore(tmp_path)
+    question = Question(BODY, [0], lambda _: None, as_it_comes=True)
+    answered(question, store, completion("ha", "abort"), completion("half", "length"))
+
+    found = state(question, store)
+    assert (found.text, len(found.replies)) == ("half", 2)
+
+
+def test_a_rejection_is_final_and_tells_what_the_server_said(tmp_path: Path) -> None:
+    store = ResponseStore(tmp_path)
+    question = Question(BODY, [0], judge)
+    answered(question, store, {"rejected": "400: too long"})
+
+    found = state(question, store)
+    assert (found.failure, found.detail, found.owed) == ("rejected", "400: too long", None)
+    with pytest.raises(ValueError, match=r"^1 of 4 rows failed .*: r0: rejected: 400: too long$"):
+        check_failed("rate", [("r0", found)], 4, 0.2)
+    check_failed("rate", [("r0", found)], 5, 0.2)
 
 
 def test_feedback_and_more_room_are_kept_together(tmp_path: Path) -> None:

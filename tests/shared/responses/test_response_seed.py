@@ -23,19 +23,8 @@ def replies(*names: str) -> bytes:
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> ProjectCopy:
     """Versions on main (a, b; then c), on a branch that was merged without its file (d), and an empty one."""
-    project = object.__new__(ProjectCopy)
-    project.folder = tmp_path_factory.mktemp("seed") / "project"
-    project.folder.mkdir()
-    project.git("init", "--quiet", "--initial-branch", "main")
-    project.dvc("init", "--quiet")
     config = "[core]\n    autostage = true\n    remote = near\n['remote \"near\"']\n    url = ../../remote\n"
-    (project.folder / ".dvc" / "config").write_text(config)
-    (project.folder / "data" / "responses").mkdir(parents=True)
-    (project.folder / "data" / "responses" / ".gitignore").write_text("/*.jsonl\n")
-    command = f"{sys.executable} -c \"import shutil; shutil.copy('made', '{FILE}')\""
-    (project.folder / "dvc.yaml").write_text(
-        f"stages:\n  rate:\n    cmd: {command}\n    deps: [made]\n    outs: [{FILE}]\n"
-    )
+    project = repository(tmp_path_factory.mktemp("seed") / "project", config)
     commit(project, replies("a", "b"))
     project.git("checkout", "--quiet", "-b", "side")
     commit(project, replies("b", "d"))
@@ -44,6 +33,23 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> ProjectCopy:
     project.git("merge", "--quiet", "--strategy", "ours", "--message", "merge", "side")
     project.git("branch", "--delete", "--force", "side")
     commit(project, b"")
+    return project
+
+
+def repository(folder: Path, config: str) -> ProjectCopy:
+    """One whose only stage copies the file `made` to the responses file."""
+    project = object.__new__(ProjectCopy)
+    project.folder = folder
+    project.folder.mkdir()
+    project.git("init", "--quiet", "--initial-branch", "main")
+    project.dvc("init", "--quiet")
+    (project.folder / ".dvc" / "config").write_text(config)
+    (project.folder / "data" / "responses").mkdir(parents=True)
+    (project.folder / "data" / "responses" / ".gitignore").write_text("/*.jsonl\n")
+    command = f"{sys.executable} -c \"import shutil; shutil.copy('made', '{FILE}')\""
+    (project.folder / "dvc.yaml").write_text(
+        f"stages:\n  rate:\n    cmd: {command}\n    deps: [made]\n    outs: [{FILE}]\n"
+    )
     return project
 
 
@@ -94,6 +100,31 @@ def test_versions_come_from_the_remote_when_the_cache_is_gone(
     lost.write_bytes(pushed[lost])
     assert seed(store, project.folder) == 1
     assert found(store) == "abcd"
+
+
+def test_a_remote_may_be_younger_than_the_version_in_it(tmp_path: Path) -> None:
+    """The configuration of no commit of that version names one."""
+    project = repository(tmp_path / "project", "[core]\n    autostage = true\n")
+    commit(project, replies("a", "b"))
+    project.dvc("remote", "add", "--default", "near", str(tmp_path / "remote"))
+    project.git("commit", "--quiet", "--all", "--message", "remote")
+    project.dvc("push", "--quiet")
+    shutil.rmtree(project.folder / ".dvc" / "cache")
+
+    store = ResponseStore(tmp_path / "store")
+    assert seed(store, project.folder) == 2
+    assert found(store) == "ab"
+
+
+def test_a_remote_may_have_been_replaced(project: ProjectCopy, tmp_path: Path) -> None:
+    """What was pushed before is still in the old one."""
+    project.dvc("push", "--quiet", "--all-commits")
+    project.dvc("remote", "add", "--default", "other", str(tmp_path / "other"))
+    project.git("commit", "--quiet", "--all", "--message", "remote")
+    shutil.rmtree(project.folder / ".dvc" / "cache")
+
+    store = ResponseStore(tmp_path / "store")
+    assert seed(store, project.folder) == 4
 
 
 @pytest.mark.parametrize("url", ["nowhere", "s3://bucket/prefix", "http://127.0.0.1:1/"])

@@ -2,7 +2,8 @@
 
 The signature of a stage's `run` is its interface: a parameter annotated with a `Params` model is a section of
 `params.yaml` (`params` is the section named after the stage, any other name is the section's own), a parameter
-annotated `Path`, `list[Path]` or `str` is a command-line flag, so that `dvc.yaml` owns every path.
+annotated `Path`, `list[Path]` or `str` is a command-line flag, so that `dvc.yaml` owns every path. What it returns is
+written to the flag `--metrics`, which a stage that returns None does not have.
 """
 
 import argparse
@@ -73,8 +74,8 @@ def write_metrics(path: Path, metrics: Metrics) -> None:
         partial.write_text(json.dumps(metrics, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
-def main(run: Callable[..., Metrics]) -> None:
-    """Call `run` with its sections and flags, write what it returns to `--metrics`.
+def main(run: Callable[..., Metrics | None]) -> None:
+    """Call `run` with its sections and flags, write the metrics that it returns to `--metrics`.
 
     An error that a user can act on (`ValueError`, `OSError`) ends in one line on stderr and exit code 1.
     """
@@ -82,7 +83,8 @@ def main(run: Callable[..., Metrics]) -> None:
     logging.basicConfig(level=logging.INFO, format=f"{name}: %(message)s", stream=sys.stderr)
     parser = argparse.ArgumentParser(prog=f"python -m stages.{name}", description=inspect.getdoc(run))
     sections: dict[str, type[BaseModel]] = {}
-    for parameter in inspect.signature(run).parameters.values():
+    signature = inspect.signature(run)
+    for parameter in signature.parameters.values():
         if isinstance(parameter.annotation, type) and issubclass(parameter.annotation, BaseModel):
             sections[parameter.name] = parameter.annotation
         else:
@@ -91,13 +93,16 @@ def main(run: Callable[..., Metrics]) -> None:
             parser.add_argument(
                 flag, type=Path if many else parameter.annotation, nargs="+" if many else None, required=True
             )
-    parser.add_argument("--metrics", type=Path, required=True)
+    if signature.return_annotation is not None:
+        parser.add_argument("--metrics", type=Path, required=True)
     flags = vars(parser.parse_args())
-    metrics_path = flags.pop("metrics")
+    metrics_path = flags.pop("metrics", None)
     skip_pandas()
     try:
         knobs = {key: read_section(name if key == "params" else key, model) for key, model in sections.items()}
-        write_metrics(metrics_path, run(**knobs, **flags))
+        metrics = run(**knobs, **flags)
+        if metrics is not None:
+            write_metrics(metrics_path, metrics)
     except (ValueError, OSError) as error:
         message = " ".join(str(error).split())
         sys.exit(f"{name}: {message}")

@@ -16,8 +16,8 @@ from stages.commands.publishing.checkout import public_address
 from stages.commands.publishing.dataset_folder import dataset_folder
 from stages.commands.publishing.difference import difference
 from stages.commands.publishing.manifest import identity, parse
-from stages.commands.publishing.retry import patiently
 from stages.commands.publishing.shards import regrouped
+from stages.shared.hub.retry import patiently
 
 
 def data_file(folder: Path, name: str, rows: Sequence[dict[str, Any]]) -> dict[str, Path]:

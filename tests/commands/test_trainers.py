@@ -1,4 +1,4 @@
-"""The trainer configurations of each dataset of the sample: run by TRL, rendered by prime-rl, read as others document."""
+"""The trainer configurations of each dataset of the sample: run by TRL, rendered by prime-rl, read as others say."""
 
 import json
 import shutil

@@ -24,15 +24,15 @@ _BY_MODEL = """\
 # auto is the renderer of the model, which reads reasoning under reasoning_content and in <think>; of a model without a
 # renderer it is the chat template."""
 _SOME_WITHOUT = """
-# Rows without reasoning, where there are any: the renderers of Qwen3 and GLM write an empty thought for them, and the
-# model learns it. With select.require_reasoning: true the dataset has no such rows."""
+# Rows without reasoning, where there are any: renderers of models that think, such as Qwen3's and GLM-4.5's, write an
+# empty thought for them, and it is learned. With select.require_reasoning: true the dataset has no such rows."""
 _BY_TEMPLATE = """\
 # default is the chat template of the model, which knows {key}: the renderers of models drop it. The loss has the line
 # that opens the answer, too."""
 _ANSWERS_ALONE = """\
-# default is the chat template of the model: the renderers of Qwen3 and GLM write an empty thought before each answer,
-# and the model learns it. It also does where the chat template writes one, as those of Qwen3-8B and GLM-4.5 do: train
-# these with TRL. The loss has the line that opens the answer, too."""
+# default is the chat template of the model: the renderers of models that think, such as Qwen3's and GLM-4.5's, write an
+# empty thought before each answer, and it is learned. So it is where the chat template writes one, as those of Qwen3-8B
+# and GLM-4.5 do: train these with TRL. The loss has the line that opens the answer, too."""
 
 
 def trainer_configs(repo_id: str, revision: str | None, training: Training, splits: Collection[str]) -> dict[str, str]:

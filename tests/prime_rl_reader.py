@@ -1,16 +1,12 @@
 """Read an SFT row by the documented rules of prime-rl's `trainer/sft/data.py`.
 
 `messages` wins if it is not null; else `prompt` and `completion`, texts or lists of messages, are both required. Nulls
-are stripped at every depth. Reasoning counts only under `reasoning_content`, or before `</think>` in the content. The
-loss is that of assistant messages.
+are stripped at every depth. Most renderers read reasoning under `reasoning_content` alone, or before `</think>` in the
+content.
 """
 
 import json
-from collections.abc import Callable, Sequence
 from typing import Any
-
-Render = Callable[..., str]
-"""`ChatTemplate.render`."""
 
 
 def read_messages(row: dict[str, Any]) -> list[dict[str, Any]]:
@@ -38,29 +34,6 @@ def reasoning_of(message: dict[str, Any]) -> str | None:
         return str(message["reasoning_content"])
     before, tag, _ = message["content"].partition("</think>")
     return before.removeprefix("<think>").strip() if tag else None
-
-
-def learned(
-    messages: Sequence[dict[str, Any]], render: Render, encode: Callable[[str], list[int]]
-) -> tuple[list[int], list[bool]]:
-    """The tokens of a conversation, and which of them are in the loss.
-
-    A message's tokens are what it adds to the conversation before it, without the generation prompt that precedes an
-    assistant's.
-
-    Raises:
-        ValueError: the template renders the beginning of a conversation differently once more follows it.
-    """
-    ids: list[int] = []
-    mask: list[bool] = []
-    for end, message in enumerate(messages, start=1):
-        answered = end < len(messages) and messages[end]["role"] == "assistant"
-        seen = encode(render(messages[:end], add_generation_prompt=answered))
-        if seen[: len(ids)] != ids:
-            raise ValueError(f"message {end} changes what the template made of those before it")
-        mask += [message["role"] == "assistant"] * (len(seen) - len(ids))
-        ids = seen
-    return ids, mask
 
 
 def _listed(value: Any, role: str) -> list[dict[str, Any]]:

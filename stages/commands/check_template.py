@@ -17,14 +17,15 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
-from dataclasses import astuple, dataclass
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
+
+from pydantic import ValidationError
 
 from stages.measure_lengths import render
 from stages.shared.cards.markdown import markdown_table
-from stages.shared.chat_template import ChatTemplate, Message
-from stages.shared.completion import published_message
+from stages.shared.chat_template import ChatTemplate
+from stages.shared.completion import CompletionParams, published_message
 
 log = logging.getLogger("check_template")
 KEYS = ("reasoning_content", "reasoning", "thinking", "inline")
@@ -50,6 +51,13 @@ class Finding:
     """Of an earlier answer that has reasoning too: `kept`, `dropped` or `refused`."""
     without_reasoning: str
     """A row that has none; beside rows that have it its key is null: `ok`, `changed` or `refused`."""
+    refusals: tuple[str, ...] = ()
+    """What the template says to the rows that it refuses, of one turn and of a later one."""
+
+    def cells(self) -> tuple[object, ...]:
+        """A row of the table, in the order of `HEADER`."""
+        gates = (self.one_turn, self.later_turn, self.earlier_reasoning, self.without_reasoning)
+        return (self.template, self.key, *gates)
 
 
 def findings(path: Path, keys: Sequence[str]) -> list[Finding]:
@@ -59,18 +67,21 @@ def findings(path: Path, keys: Sequence[str]) -> list[Finding]:
         ValueError: there is no template to read.
     """
     template = ChatTemplate(path)
-    earlier = [_ASKED, {"role": "assistant", "content": "Which one?"}, _ASKED]
-    return [
-        Finding(
-            path,
-            key,
-            _gate(template, [_ASKED], key),
-            _gate(template, earlier, key),
-            _earlier_reasoning(template, key),
-            _without_reasoning(template, key),
-        )
-        for key in keys
-    ]
+    return [_finding(path, template, key) for key in keys]
+
+
+def _finding(path: Path, template: ChatTemplate, key: str) -> Finding:
+    gates, refusals = [], []
+    for before in ([], [_ASKED, {"role": "assistant", "content": "Which one?"}]):
+        row = {"prompt": [*before, _ASKED], "content": _CONTENT, "reasoning": _THOUGHT, "answer": _CONTENT}
+        try:
+            gates.append(render(row, template, key).gate)
+        except ValueError as error:
+            gates.append("refused")
+            refusals.append(str(error))
+    one_turn, later_turn = gates
+    earlier, without = _earlier_reasoning(template, key), _without_reasoning(template, key)
+    return Finding(path, key, one_turn, later_turn, earlier, without, tuple(refusals))
 
 
 def recommended(found: Sequence[Finding]) -> Finding | None:
@@ -87,27 +98,23 @@ def main(words: list[str]) -> None:
     parser.add_argument("paths", metavar="PATH", type=Path, nargs="+", help="a .jinja file, or a tokenizer folder")
     parser.add_argument("--key", action="append", default=[], help="a further key to try")
     given = parser.parse_args(words)
-    found = {path: findings(path, [*KEYS[:-1], *given.key, KEYS[-1]]) for path in given.paths}
+    keys = [*KEYS[:-1], *map(_usable, given.key), KEYS[-1]]
+    found = {path: findings(path, keys) for path in given.paths}
+    for why in dict.fromkeys(why for each in found.values() for finding in each for why in finding.refusals):
+        log.warning("%s", why)
     best = {path: recommended(each) for path, each in found.items()}
-    table = markdown_table(HEADER, [astuple(finding) for each in found.values() for finding in each])
+    table = markdown_table(HEADER, [finding.cells() for each in found.values() for finding in each])
     sys.stdout.write("\n".join([table, "", *(_advice(path, finding) for path, finding in best.items()), ""]))
     if None in best.values():
         sys.exit(1)
 
 
-def _gate(template: ChatTemplate, prompt: Sequence[Message], key: str) -> str:
-    row = {"prompt": list(prompt), "content": _CONTENT, "reasoning": _THOUGHT, "answer": _CONTENT}
+def _usable(key: str) -> str:
+    """The same key, where `completion.reasoning_key` may be set to it."""
     try:
-        return render(row, template, key).gate
-    except ValueError as error:
-        _tell(str(error))
-        return "refused"
-
-
-@cache
-def _tell(why: str) -> None:
-    """Once, not for each key."""
-    log.warning("%s", why)
+        return CompletionParams(reasoning_key=key).reasoning_key
+    except ValidationError as error:
+        raise ValueError(f"--key: {error.errors()[0]['msg']} (got {key!r})") from None
 
 
 def _earlier_reasoning(template: ChatTemplate, key: str) -> str:

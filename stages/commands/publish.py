@@ -4,7 +4,6 @@ A version is one commit with data, card and manifest, and a tag. A version that 
 """
 
 import argparse
-import json
 import logging
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -18,6 +17,7 @@ from stages.commands.publishing.dataset_folder import DatasetFolder, dataset_fol
 from stages.commands.publishing.lineage import reproduced
 from stages.commands.publishing.local_folder import LocalFolder
 from stages.commands.publishing.target import Target
+from stages.commands.publishing.training import LENGTHS, training_of
 from stages.commands.publishing.version import Source, carry_out, plan
 from stages.shared import stage
 from stages.shared.hub import hub_environment
@@ -27,7 +27,6 @@ from stages.shared.settings import number, project_root
 log = logging.getLogger("publish")
 DATASETS = Path("data/datasets")
 PUBLISHED = Path("data/published")
-LENGTHS = Path("data/metrics/recommend_seq_len.json")
 _REV = re.compile(r"(?!.*\.\.)[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?(?<!\.lock)")
 """What git takes for a tag, too: it wants no `..`, no dot at the end and no `.lock`."""
 _HASH = re.compile(r"[0-9a-f]{7,40}")
@@ -87,7 +86,7 @@ def main(words: list[str]) -> None:
         targets = _targets(root, options, params, names, timeout_s)
         plans = {}
         for variant, dataset in datasets.items():
-            source = Source(dataset, names[variant], options.rev, checkout, made[variant], seq_len(root, variant))
+            source = Source(dataset, names[variant], options.rev, checkout, made[variant], training_of(root, variant))
             with explained(targets[variant].where):
                 plans[variant] = plan(source, targets[variant], Path(scratch) / variant)
         # The first dataset is published when all of them can be.
@@ -114,14 +113,6 @@ def with_rows(root: Path, variants: Collection[str]) -> dict[str, DatasetFolder]
     if empty:
         log.info("not published, because they have no rows: %s", ", ".join(empty))
     return {variant: dataset for variant, dataset in found.items() if dataset is not None}
-
-
-def seq_len(root: Path, variant: str) -> int | None:
-    """The recommended sequence length in tokens, which holds 99 % of the rows whole; None for no SFT dataset."""
-    metrics = root / LENGTHS
-    stats = json.loads(metrics.read_text(encoding="utf-8"))["variants"] if metrics.exists() else {}
-    found: dict[str, int] = stats.get(variant, {}).get("recommended_seq_len", {})
-    return found.get("99")
 
 
 def _targets(

@@ -1,11 +1,12 @@
 """Fetch files of a repository of the Hub at a pinned revision.
 
 Reads the entry `name` of the section `fetch`; writes a folder with the files as the Hub lays them out, and a note of
-what they are (`revision.json`).
+what they are (`revision.json`). It has no metrics: DVC deletes those of an entry that is taken out, also from git.
 """
 
 import logging
 import re
+import shutil
 from pathlib import Path, PurePosixPath
 from typing import Annotated
 
@@ -19,11 +20,14 @@ from stages.shared.atomic import replacing
 from stages.shared.hub import hub_environment
 from stages.shared.hub.hub_errors import explained
 from stages.shared.hub.hub_folder import NOTE, HubFolder, Kind
+from stages.shared.hub.retry import patiently
 from stages.shared.settings import project_root
 
 log = logging.getLogger("fetch")
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _ABBREVIATED = re.compile(r"[0-9a-f]{7,39}")
+_WAITS_S = (1.0, 2.0, 4.0)
+"""Between attempts: `huggingface_hub` tries each file again by itself."""
 _HEADER = re.compile(r"---\s*\n(.*?)\n---", re.DOTALL)
 
 
@@ -48,17 +52,46 @@ class Repositories(RootModel[dict[stage.EntryName, Repository]]):
     model_config = ConfigDict(frozen=True)
 
 
-def pinned(wanted: Repository, root: Path) -> str:
-    """The commit of a revision: the one on record, else what the Hub says now, which goes on record.
+def fetched(wanted: Repository, root: Path, target: Path) -> HubFolder:
+    """Download into the new folder `target` at the commit on record, else at the one that the Hub says now.
+
+    What the Hub says goes on record when the files are there: a run that fails leaves the revision open.
 
     Raises:
-        ValueError: an abbreviation of several commits.
+        ValueError: several commits for an abbreviation, none without a network, or no such files.
         OSError, httpx2.HTTPError: as `huggingface_hub` says it.
     """
     if _COMMIT.fullmatch(wanted.revision):
-        return wanted.revision
+        return _downloaded(wanted, wanted.revision, target)
     asked = f"{wanted.kind}/{wanted.repo}@{wanted.revision}#{wanted.refresh}"
-    return recorded(root).get(asked) or record(root, asked, _resolved(wanted))
+    commit = recorded(root).get(asked) or patiently("resolve the revision", lambda: _resolved(wanted), _WAITS_S)
+    note = _downloaded(wanted, commit, target)
+    first = record(root, asked, commit)
+    # Another run may have been faster, when the branch was elsewhere.
+    return note if first == commit else _downloaded(wanted, first, target)
+
+
+def _downloaded(wanted: Repository, commit: str, target: Path) -> HubFolder:
+    """Fill the folder `target` anew; returns the note of what is in it."""
+
+    def attempt() -> dict[str, str]:
+        shutil.rmtree(target, ignore_errors=True)
+        target.mkdir()
+        return download(wanted.kind, wanted.repo, commit, wanted.files, target)
+
+    files = patiently("download", attempt, _WAITS_S)
+    for path in files:
+        # Also in a folder: `holding` would take it for the note of that folder.
+        if PurePosixPath(path).name == NOTE:
+            raise ValueError(f"{path} of the repository has the name of the note that this stage writes")
+    return HubFolder(
+        repo=wanted.repo,
+        kind=wanted.kind,
+        revision=wanted.revision,
+        commit=commit,
+        license=card_license(target / "README.md"),
+        files=files,
+    )
 
 
 def _resolved(wanted: Repository) -> str:
@@ -66,6 +99,9 @@ def _resolved(wanted: Repository) -> str:
 
     api, repo, kind, revision = HfApi(), wanted.repo, wanted.kind, wanted.revision
     if is_offline_mode():
+        if wanted.refresh:
+            # What the cache knows is what another number has asked for.
+            raise ValueError(f"refresh {wanted.refresh} asks the Hub, which needs the network: HF_HUB_OFFLINE is set")
         return api.resolve_revision(repo, repo_type=kind, revision=revision, local_files_only=True).resolved
     if _ABBREVIATED.fullmatch(revision):
         commits = [commit.commit_id for commit in api.list_repo_commits(repo, repo_type=kind)]
@@ -92,7 +128,7 @@ def card_license(card: Path) -> str | None:
     return ", ".join(texts) if texts and len(texts) == len(names) else None
 
 
-def run(fetch: Repositories, *, name: str, folder: Path) -> stage.Metrics:
+def run(fetch: Repositories, *, name: str, folder: Path) -> None:
     """Fetch one repository."""
     if name not in fetch.root:
         raise ValueError(f"params.yaml: the section 'fetch' has no entry '{name}'")
@@ -100,33 +136,11 @@ def run(fetch: Repositories, *, name: str, folder: Path) -> stage.Metrics:
     hub_environment.prepare(root)
     where = f"{wanted.kind} {wanted.repo} at {wanted.revision}"
     with explained(where, "`dvc pull` brings what was pushed"), replacing(folder) as partial:
-        commit = pinned(wanted, root)
-        partial.mkdir()
-        files = download(wanted.kind, wanted.repo, commit, wanted.files, partial)
-        for path in files:
-            # Also in a folder: `holding` would take it for the note of that folder.
-            if PurePosixPath(path).name == NOTE:
-                raise ValueError(f"{path} of the repository has the name of the note that this stage writes")
-        note = HubFolder(
-            repo=wanted.repo,
-            kind=wanted.kind,
-            revision=wanted.revision,
-            commit=commit,
-            license=card_license(partial / "README.md"),
-            files=files,
-        )
+        note = fetched(wanted, root, partial)
         note.write(partial)
-        n_bytes = sum((partial / path).stat().st_size for path in files)
+        n_bytes = sum((partial / path).stat().st_size for path in note.files)
     told = note.license or "not named"
-    log.info("%s at %s: %d files, %.1f MB, licence %s", note.repo, commit, len(files), n_bytes / 1e6, told)
-    return {
-        "repo": note.repo,
-        "revision": note.revision,
-        "commit": commit,
-        "license": note.license,
-        "files": len(files),
-        "bytes": n_bytes,
-    }
+    log.info("%s at %s: %d files, %.1f MB, licence %s", note.repo, note.commit, len(note.files), n_bytes / 1e6, told)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """The files of a commit of a repository of the Hub, from there or from the cache of `huggingface_hub`."""
 
 import fnmatch
+import glob
 import hashlib
 from collections.abc import Collection, Sequence
 from pathlib import Path, PurePosixPath
@@ -11,6 +12,8 @@ COMPANIONS = ("README.md", "LICENSE*", "chat_template.jinja")
 """Come along where a repository has them: its card, its licence, what newer tokenizers keep beside their config."""
 _BUFFER_BYTES = 1 << 20
 _SHOWN = 10
+_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:{sha256}\nsize {size}\n"
+"""What git keeps of a large file."""
 
 
 def download(kind: Kind, repo: str, commit: str, patterns: Sequence[str], target: Path) -> dict[str, str]:
@@ -27,41 +30,54 @@ def download(kind: Kind, repo: str, commit: str, patterns: Sequence[str], target
     """
     from huggingface_hub import get_cached_repo_tree, snapshot_download  # noqa: PLC0415  # takes 0.3 s
 
-    wanted = [*patterns, *COMPANIONS]
+    wanted = [*patterns, *map(glob.escape, patterns), *COMPANIONS]
     cache = Path(snapshot_download(repo, repo_type=kind, revision=commit, allow_patterns=wanted))
-    paths = [file.path for file in get_cached_repo_tree(repo, repo_type=kind, revision=commit)]
-    return {path: _copy(cache / path, target / path) for path in matching(paths, patterns)}
+    oids = {file.path: file.blob_id for file in get_cached_repo_tree(repo, repo_type=kind, revision=commit)}
+    return {path: _copy(cache / path, target / path, oids[path]) for path in matching(oids, patterns)}
 
 
 def matching(paths: Collection[str], patterns: Sequence[str]) -> list[str]:
     """The paths that match one of the patterns, and the companions, sorted.
 
+    A pattern that is a path is that path alone, whatever its brackets mean otherwise.
+
     Raises:
         ValueError: a pattern that matches nothing, or a path that leaves the repository.
     """
+    chosen = {path for pattern in COMPANIONS for path in fnmatch.filter(paths, pattern)}
     for pattern in patterns:
-        if not fnmatch.filter(paths, pattern):
+        found = [pattern] if pattern in paths else fnmatch.filter(paths, pattern)
+        if not found:
             shown = ", ".join(sorted(paths)[:_SHOWN]) + (", ..." if len(paths) > _SHOWN else "")
             raise ValueError(f"no file matches {pattern!r}; there are {shown}")
-    found = sorted({path for pattern in (*patterns, *COMPANIONS) for path in fnmatch.filter(paths, pattern)})
-    for path in map(PurePosixPath, found):
+        chosen.update(found)
+    for path in map(PurePosixPath, chosen):
         if path.is_absolute() or ".." in path.parts:
             raise ValueError(f"the file {str(path)!r} is outside of the repository")
-    return found
+    return sorted(chosen)
 
 
-def _copy(cached: Path, target: Path) -> str:
+def _copy(cached: Path, target: Path, oid: str) -> str:
     """Copy a file out of the cache, where it may have been damaged since; returns its SHA-256.
 
-    The cache keeps a file under its hash on the Hub: SHA-256 of a large one, git's SHA-1 of any other.
+    `oid` is git's SHA-1 of what the repository keeps: the file, or the pointer to a large one.
     """
-    sha256, git = hashlib.sha256(), hashlib.sha1(b"blob %d\0" % cached.stat().st_size, usedforsecurity=False)
+    size = cached.stat().st_size
+    sha256, git = hashlib.sha256(), _git_sha1(size)
     target.parent.mkdir(parents=True, exist_ok=True)
     with cached.open("rb") as reader, target.open("wb") as writer:
         while block := reader.read(_BUFFER_BYTES):
             sha256.update(block)
             git.update(block)
             writer.write(block)
-    if cached.is_symlink() and cached.readlink().name not in {sha256.hexdigest(), git.hexdigest()}:
+    text = _POINTER.format(sha256=sha256.hexdigest(), size=size).encode()
+    pointer = _git_sha1(len(text))
+    pointer.update(text)
+    if oid not in {git.hexdigest(), pointer.hexdigest()}:
         raise ValueError(f"{cached} is damaged: remove it and run again")
     return sha256.hexdigest()
+
+
+def _git_sha1(size: int) -> "hashlib._Hash":
+    """The hash of a blob of so many bytes, before its content."""
+    return hashlib.sha1(b"blob %d\0" % size, usedforsecurity=False)

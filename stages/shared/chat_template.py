@@ -16,6 +16,11 @@ from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 # Templates that print today's date must not change the token counts of tomorrow.
 _DATE = dt.datetime(2025, 1, 1)  # noqa: DTZ001  # a fixed date has no time zone
+_FAILURES = (
+    *(jinja2.TemplateError, TypeError, ValueError, AttributeError, ArithmeticError, LookupError, RuntimeError),
+    *(MemoryError, SyntaxError),
+)
+"""What a template may end in: it is a program, and is compiled to Python."""
 _NAMED_TOKENS = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token")
 
 Message = Mapping[str, Any]
@@ -48,11 +53,9 @@ class ChatTemplate:
             source, self._tokens = _text(path), dict.fromkeys(_NAMED_TOKENS, "")
         else:
             config = _config(path)
-            self._tokens = {name: _token(config[name]) for name in _NAMED_TOKENS if config.get(name)}
+            self._tokens = {name: _token(path, name, config[name]) for name in _NAMED_TOKENS if config.get(name)}
             file = path / "chat_template.jinja"
-            source = _text(file) if file.exists() else _default(config.get("chat_template"))
-        if not isinstance(source, str):
-            raise ValueError(f"{path}: expected a chat template (chat_template.jinja, or in tokenizer_config.json)")
+            source = _text(file) if file.exists() else _default(path, config.get("chat_template"))
         environment = ImmutableSandboxedEnvironment(
             trim_blocks=True, lstrip_blocks=True, extensions=[_Generation, jinja2.ext.loopcontrols]
         )
@@ -62,14 +65,14 @@ class ChatTemplate:
         self._path = path
         try:
             self._template = environment.from_string(source)
-        except jinja2.TemplateError as error:
-            raise ValueError(f"{path}: the chat template is not valid: {error}") from None
+        except _FAILURES as error:
+            raise ValueError(f"{path}: the chat template is not valid: {_told(error)}") from None
 
     def render(self, messages: Sequence[Message], *, add_generation_prompt: bool = False) -> str:
-        """The text of a conversation.
+        """The text of a conversation. A template that never ends is not stopped.
 
         Raises:
-            ValueError: the template refuses the conversation.
+            ValueError: the template refuses the conversation, or fails.
         """
         try:
             return self._template.render(
@@ -79,9 +82,8 @@ class ChatTemplate:
                 add_generation_prompt=add_generation_prompt,
                 **self._tokens,
             )
-        except (jinja2.TemplateError, TypeError) as error:
-            # A template that adds a text and a missing one ends in TypeError.
-            raise ValueError(f"{self._path}: the chat template refuses a conversation: {error}") from None
+        except _FAILURES as error:
+            raise ValueError(f"{self._path}: the chat template refuses a conversation: {_told(error)}") from None
 
 
 def _text(file: Path) -> str:
@@ -98,22 +100,38 @@ def _config(folder: Path) -> dict[str, Any]:
     if not file.exists():
         raise ValueError(f"{file}: no such file: expected the folder of a Hugging Face tokenizer")
     try:
-        config = json.loads(file.read_text(encoding="utf-8"))
-    except json.JSONDecodeError as error:
+        config = json.loads(_text(file))
+    except (json.JSONDecodeError, RecursionError) as error:
         raise ValueError(f"{file}: not valid JSON: {error}") from None
     if not isinstance(config, dict):
         raise ValueError(f"{file}: expected a JSON object")
     return config
 
 
-def _default(template: Any) -> Any:
-    if isinstance(template, list):
-        return {item["name"]: item["template"] for item in template}.get("default")
-    return template
+def _default(folder: Path, given: Any) -> str:
+    """The template itself, or of a list of named ones the one called `default`."""
+    named = [item for item in given if isinstance(item, dict)] if isinstance(given, list) else []
+    found = next((item.get("template") for item in named if item.get("name") == "default"), None) if named else given
+    if not isinstance(found, str):
+        raise ValueError(
+            f"{folder}: expected a chat template: chat_template.jinja, or chat_template in tokenizer_config.json, "
+            "a text or a list of objects with name and template, one of them called default"
+        )
+    return found
 
 
-def _token(value: Any) -> str:
-    return str(value["content"] if isinstance(value, dict) else value)
+def _token(folder: Path, name: str, given: Any) -> str:
+    text = given.get("content") if isinstance(given, dict) else given
+    if not isinstance(text, str):
+        raise ValueError(f"{folder}/tokenizer_config.json: {name}: expected a text, or an object with content")
+    return text
+
+
+def _told(error: BaseException) -> str:
+    """What went wrong: the words of a template, else the kind of the error with its words."""
+    if isinstance(error, jinja2.TemplateError):
+        return str(error)
+    return f"{type(error).__name__}: {error}".removesuffix(": ")
 
 
 def _tojson(value: Any, **options: Any) -> str:

@@ -4,7 +4,8 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import Field
+from pydantic import Field, field_validator
+from pydantic_core import PydanticCustomError
 
 from stages.shared.stage import Params
 
@@ -30,6 +31,13 @@ class CompletionParams(Params):
 
     reasoning_key: str = Field(pattern=r"^[a-z_]+$")
     """Key of the assistant message that holds the reasoning, or `inline` for `<think>` in the content."""
+
+    @field_validator("reasoning_key")
+    @classmethod
+    def _is_free(cls, key: str) -> str:
+        if key in {"role", "content"}:
+            raise PydanticCustomError("taken", "Key should be another than role and content")
+        return key
 
 
 def split_reasoning(message: Mapping[str, Any]) -> tuple[str, str | None]:

@@ -2,7 +2,8 @@
 
 The signature of a stage's `run` is its interface: a parameter annotated with a `Params` model is a section of
 `params.yaml` (`params` is the section named after the stage, any other name is the section's own), a parameter
-annotated `Path`, `list[Path]` or `str` is a command-line flag, so that `dvc.yaml` owns every path.
+annotated `Path`, `list[Path]` or `str` is a command-line flag, so that `dvc.yaml` owns every path. What it returns is
+written to the flag `--metrics`, which a stage that returns None does not have.
 """
 
 import argparse
@@ -92,8 +93,8 @@ def write_metrics(path: Path, metrics: Metrics) -> None:
         partial.write_text(json.dumps(metrics, indent=2, sort_keys=True, allow_nan=False) + "\n")
 
 
-def main(run: Callable[..., Metrics]) -> None:
-    """Call `run` with its sections and flags, write what it returns to `--metrics`.
+def main(run: Callable[..., Metrics | None]) -> None:
+    """Call `run` with its sections and flags, write the metrics that it returns to `--metrics`.
 
     An error that a user can act on (`ValueError`, `OSError`) ends in one line on stderr and exit code 1.
     """
@@ -103,7 +104,8 @@ def main(run: Callable[..., Metrics]) -> None:
     started = spec.name if spec else f"stages.{name}"
     parser = argparse.ArgumentParser(prog=f"python -m {started}", description=inspect.getdoc(run))
     sections: dict[str, type[BaseModel]] = {}
-    for parameter in inspect.signature(run).parameters.values():
+    signature = inspect.signature(run)
+    for parameter in signature.parameters.values():
         if isinstance(parameter.annotation, type) and issubclass(parameter.annotation, BaseModel):
             sections[parameter.name] = parameter.annotation
         else:
@@ -112,21 +114,22 @@ def main(run: Callable[..., Metrics]) -> None:
             parser.add_argument(
                 flag, type=Path if many else parameter.annotation, nargs="+" if many else None, required=True
             )
-    parser.add_argument("--metrics", type=Path, required=True)
+    if signature.return_annotation is not None:
+        parser.add_argument("--metrics", type=Path, required=True)
     flags = vars(parser.parse_args())
-    metrics_path = flags.pop("metrics")
+    metrics_path = flags.pop("metrics", None)
     skip_pandas()
     end: str | int = 0
     try:
-        try:
-            knobs = {key: read_section(name if key == "params" else key, model) for key, model in sections.items()}
-            write_metrics(metrics_path, run(**knobs, **flags))
-        except (ValueError, OSError) as error:
-            end = f"{name}: {' '.join(str(error).split())}"
-        # What is left is to end: a further Ctrl-C would only add a traceback.
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        knobs = {key: read_section(name if key == "params" else key, model) for key, model in sections.items()}
+        metrics = run(**knobs, **flags)
+        if metrics is not None:
+            write_metrics(metrics_path, metrics)
+    except (ValueError, OSError) as error:
+        end = f"{name}: {' '.join(str(error).split())}"
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        end = 130  # as a shell tells of Ctrl-C
+        end = 130  # as a shell tells of it
+    # What is left is to end: a further Ctrl-C would only add a traceback.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     if end:
         sys.exit(end)

@@ -1,6 +1,7 @@
 """The gate for named chat templates, on those that the installed TRL ships, by the real command."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from stages.commands.check_template import KEYS, Finding, findings, main
+from stages.shared.completion import CompletionParams
 from tests.imports import ROOT
 
 SAMPLE = ROOT / "data" / "sample" / "tokenizer"
@@ -180,3 +182,30 @@ def test_a_path_without_a_template_ends_in_one_line(tmp_path: Path, name: str, c
     assert done.stderr.startswith(f"check_template: {name}")
     assert why in done.stderr
     assert done.stderr.count("\n") == 1
+
+
+def test_a_refusal_is_told_once_and_not_for_each_key(tmp_path: Path) -> None:
+    (tmp_path / "none.jinja").write_text("{{ 1 / 0 }}")
+
+    done = check(tmp_path, ["none.jinja"])
+
+    assert done.returncode == 1
+    assert done.stderr == (
+        "check_template: none.jinja: the chat template refuses a conversation: ZeroDivisionError: division by zero\n"
+    )
+    assert done.stdout.count("| refused | refused | refused | refused |") == len(KEYS)
+
+
+@pytest.mark.parametrize(
+    ("key", "why"),
+    [
+        ("reasoningContent", "String should match pattern '^[a-z_]+$'"),
+        ("content", "Key should be another than role and content"),
+        ("role", "Key should be another than role and content"),
+    ],
+)
+def test_only_keys_that_the_knob_takes_are_tried(key: str, why: str) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(f'--key: {why} (got {key!r})')}$"):
+        main([str(SAMPLE), "--key", key])
+    with pytest.raises(ValueError, match=re.escape(why)):
+        CompletionParams(reasoning_key=key)

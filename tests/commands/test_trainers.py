@@ -1,10 +1,14 @@
-"""The trainer configurations of each dataset of the sample: run by TRL, read as the other trainers document it."""
+"""The trainer configurations of each dataset of the sample: run by TRL, rendered by prime-rl, read as others say."""
 
 import json
 import shutil
 import subprocess
 import sys
 import tomllib
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +16,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import yaml
-from tokenizers import Tokenizer
 
 from stages.commands.publishing.trainer_configs import trainer_configs
-from stages.shared.chat_template import ChatTemplate
+from stages.commands.publishing.training import Training, training_of
+from stages.shared.hub.hub_folder import HubFolder
 from tests.commands import trl_runs
 from tests.imports import ROOT
-from tests.prime_rl_reader import learned, read_messages
+from tests.prime_rl_renderer import learned
 from tests.project_copy import ProjectCopy, environment
 
 VARIANTS = ("filtered", "filtered-no-reasoning", "unique", "unique-no-reasoning")
@@ -26,6 +30,10 @@ SPLITS = ("train", "validation")
 COPIES = ("prime_rl.toml", "axolotl.yaml", "llama_factory.yaml")
 """The configurations that read a copy of the dataset."""
 SAMPLE = ROOT / "data" / "sample" / "tokenizer"
+TRAINING = Training(4096, "data/sample/tokenizer", None, "reasoning_content", all_reasoned=True)
+SOME_WITHOUT = "# Rows without reasoning, where there are any: "
+MARKS = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<tool_response>", "</tool_response>")
+"""Tokens of Qwen3 without which its renderer does not start."""
 
 
 DOCUMENTED = {
@@ -68,9 +76,17 @@ def recommended(project: Path) -> dict[str, int]:
     return {name: stats["recommended_seq_len"]["99"] for name, stats in metrics["variants"].items()}
 
 
-def configure(dataset: Path, seq_len: int, splits: tuple[str, ...] = SPLITS) -> None:
+def templates() -> Path:
+    """The chat templates that TRL ships."""
+    found = find_spec("trl")
+    assert found
+    assert found.origin
+    return Path(found.origin).parent / "chat_templates"
+
+
+def configure(dataset: Path, training: Training, splits: tuple[str, ...] = SPLITS) -> None:
     """Write the configurations beside a dataset, as `publish` does."""
-    for path, text in trainer_configs(f"org/{dataset.name}", "v1", seq_len, splits).items():
+    for path, text in trainer_configs(f"org/{dataset.name}", "v1", training, splits).items():
         (dataset / path).parent.mkdir(exist_ok=True)
         (dataset / path).write_text(text)
 
@@ -86,10 +102,11 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """Each variant as built from the sample, with its configurations."""
     project = ProjectCopy(tmp_path_factory.mktemp("built") / "project")
     project.dvc("repro", "build", "recommend_seq_len")
-    lengths = recommended(project.folder)
     folders = {name: project.folder / "data" / "datasets" / name for name in VARIANTS}
     for name, folder in folders.items():
-        configure(folder, lengths[name])
+        training = training_of(project.folder, name)
+        assert training
+        configure(folder, training)
     return folders
 
 
@@ -97,11 +114,12 @@ def datasets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def trained(datasets: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> dict[str, dict[str, Any]]:
     """What TRL told of each variant."""
     out = tmp_path_factory.mktemp("trained")
-    words = [sys.executable, "-m", "tests.commands.trl_runs", str(out), *(str(folder) for folder in datasets.values())]
+    words = [sys.executable, "-m", "tests.commands.trl_runs", str(out), *map(str, datasets.values())]
+    words += ["--template", str(templates() / "qwen3.jinja"), str(datasets["filtered"])]
     env = environment() | {"HF_HOME": str(out / "hf"), "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False, env=env)
     assert done.returncode == 0, done.stderr
-    return {name: json.loads((out / f"{name}.json").read_text()) for name in datasets}
+    return {name: json.loads((out / f"{name}.json").read_text()) for name in (*datasets, "other/filtered")}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -122,24 +140,81 @@ def test_trl_learns_reasoning_and_answer_and_nothing_else(
     assert all(0 < loss < 20 for loss in [*found["losses"], *found["eval_losses"]])
     assert len(found["eval_losses"]) == 1
     assert found["saved"]
+    assert found["max_length"] == recommended(datasets[variant].parents[2])[variant]
 
 
-@pytest.mark.parametrize("variant", VARIANTS)
-def test_prime_rl_learns_reasoning_and_answer_and_nothing_else(datasets: dict[str, Path], variant: str) -> None:
-    template = ChatTemplate(SAMPLE)
-    tokenizer = Tokenizer.from_file(str(SAMPLE / "tokenizer.json"))
+def test_trl_learns_no_thought_of_a_model_that_thinks_by_switch_where_a_row_has_none(
+    datasets: dict[str, Path], trained: dict[str, dict[str, Any]]
+) -> None:
+    """With the chat template of Qwen3, which closes an empty thought in the prompt when it is told not to think."""
+    published = [row["completion"][0] for row in rows(datasets["filtered"], "train")]
 
-    def encode(text: str) -> list[int]:
-        ids: list[int] = tokenizer.encode(text, add_special_tokens=False).ids
-        return ids
+    found = trained["other/filtered"]
 
-    for split in SPLITS:
-        for row in rows(datasets[variant], split):
-            ids, mask = learned(read_messages(row), template.render, encode)
-            kept = [token for token, is_learned in zip(ids, mask, strict=True) if is_learned]
+    assert found["train"] == [f"{with_thought(message)}<|im_end|>\n" for message in published]
+    assert {bool(message["reasoning_content"]) for message in published} == {True, False}
 
-            told = tokenizer.decode(kept, skip_special_tokens=False)
-            assert told == f"{with_thought(row['completion'][0])}<|im_end|>\n"
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Any:
+    """The sample's under the name of a Qwen3, as a user of prime-rl would load that of the model."""
+    from transformers import AutoTokenizer  # noqa: PLC0415  # takes seconds
+
+    found = AutoTokenizer.from_pretrained(SAMPLE)
+    found.add_tokens(list(MARKS))
+    found.name_or_path = "Qwen/Qwen3-8B"
+    return found
+
+
+def renderer_of(config: str) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = tomllib.loads(config)["renderer"]
+    return found
+
+
+@pytest.mark.parametrize("variant", ["filtered", "unique"])
+def test_prime_rl_learns_reasoning_and_answer_and_an_empty_thought_where_it_says_so(
+    datasets: dict[str, Path], tokenizer: Any, variant: str
+) -> None:
+    config = (datasets[variant] / "trainers" / "prime_rl.toml").read_text()
+    assert SOME_WITHOUT in config
+
+    for row in [row for split in SPLITS for row in rows(datasets[variant], split)]:
+        message = row["completion"][0]
+        thought = (message["reasoning_content"] or "").strip("\n")
+        text = f"<think>\n{thought}\n</think>\n\n{message['content']}<|im_end|>"
+        assert learned(renderer_of(config), tokenizer, row) == text
+
+
+@pytest.mark.parametrize("variant", ["filtered-no-reasoning", "unique-no-reasoning"])
+def test_prime_rl_learns_no_thought_of_answers_alone(datasets: dict[str, Path], tokenizer: Any, variant: str) -> None:
+    config = (datasets[variant] / "trainers" / "prime_rl.toml").read_text()
+
+    for row in [row for split in SPLITS for row in rows(datasets[variant], split)]:
+        text = f"<|im_start|>assistant\n{row['completion'][0]['content']}<|im_end|>\n"
+        assert learned(renderer_of(config), tokenizer, row) == text
+
+
+def test_the_renderer_of_prime_rl_is_one_that_keeps_the_reasoning(tokenizer: Any) -> None:
+    """And with rows of answers alone, one that adds nothing to the chat template; Qwen3's adds the thought itself."""
+    question = [{"role": "user", "content": "Rewrite it."}]
+    answer = {"role": "assistant", "content": "Done."}
+    opened, closed = "<|im_start|>assistant\n", "<|im_end|>\n"
+
+    def told(key: str | None, message: Mapping[str, str], template: str | None = None) -> str:
+        training = replace(TRAINING, reasoning_key=key)
+        config = trainer_configs("org/kernels", "v1", training, SPLITS)["trainers/prime_rl.toml"]
+        used = copy(tokenizer)
+        used.chat_template = template or tokenizer.chat_template
+        return learned(renderer_of(config), used, {"prompt": question, "completion": [message]})
+
+    whole = "<think>\nOne grid.\n</think>\n\nDone."
+    musing = (SAMPLE / "chat_template.jinja").read_text().replace("reasoning_content", "musing")
+    qwen3 = (templates() / "qwen3.jinja").read_text()
+    assert told("reasoning_content", answer | {"reasoning_content": "One grid."}) == f"{whole}<|im_end|>"
+    assert told("inline", answer | {"content": whole}) == f"{whole}<|im_end|>"
+    assert told("musing", answer | {"musing": "One grid."}, musing) == opened + whole + closed
+    assert told(None, answer) == f"{opened}Done.{closed}"
+    assert told(None, answer, qwen3) == f"{opened}<think>\n\n</think>\n\nDone.{closed}"
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -204,7 +279,7 @@ def test_earlier_turns_are_not_learned(tmp_path: Path) -> None:
     pq.write_table(
         pa.table({"prompt": [prompt], "completion": [completion]}), folder / "data" / "train-00000-of-00001.parquet"
     )
-    configure(folder, 1024, ("train",))
+    configure(folder, replace(TRAINING, reasoning_key="thinking"), ("train",))
 
     convert(folder, tmp_path)
 
@@ -217,7 +292,7 @@ def test_earlier_turns_are_not_learned(tmp_path: Path) -> None:
 
 
 def test_every_key_is_one_that_its_trainer_documents() -> None:
-    configs = trainer_configs("org/kernels", "v1", 4096, SPLITS)
+    configs = trainer_configs("org/kernels", "v1", TRAINING, SPLITS)
     axolotl = yaml.safe_load(configs["trainers/axolotl.yaml"])
 
     assert tomllib.loads(configs["trainers/prime_rl.toml"]) == {
@@ -242,7 +317,7 @@ def test_every_key_is_one_that_its_trainer_documents() -> None:
 
 
 def test_a_dataset_without_validation_is_configured_without_and_one_without_training_not_at_all() -> None:
-    configs = trainer_configs("org/kernels", "v1", 4096, {"train": 3})
+    configs = trainer_configs("org/kernels", "v1", TRAINING, {"train": 3})
 
     assert {path.removeprefix("trainers/") for path in configs} == {
         "trl_sft.py",
@@ -257,11 +332,11 @@ def test_a_dataset_without_validation_is_configured_without_and_one_without_trai
     assert not {"eval_dataset", "eval_strategy"} & yaml.safe_load(configs["trainers/llama_factory.yaml"]).keys()
     assert list(json.loads(configs["trainers/dataset_info.json"])) == ["train"]
     assert all("validation" not in configs[f"trainers/{name}"] for name in ("prime_rl.toml", "axolotl.yaml"))
-    assert trainer_configs("org/kernels", "v1", 4096, ["validation"]) == {}
+    assert trainer_configs("org/kernels", "v1", TRAINING, ["validation"]) == {}
 
 
 def test_every_configuration_says_where_its_dataset_comes_from() -> None:
-    configs = trainer_configs("org/kernels", "v1.2", 4096, SPLITS)
+    configs = trainer_configs("org/kernels", "v1.2", TRAINING, SPLITS)
 
     assert 'load_dataset(os.environ.get("DATASET", "org/kernels"), revision="v1.2")' in configs["trainers/trl_sft.py"]
     fetch = "# hf download org/kernels --repo-type dataset --revision v1.2 --local-dir dataset\n"
@@ -270,8 +345,48 @@ def test_every_configuration_says_where_its_dataset_comes_from() -> None:
 
 def test_a_configuration_of_a_folder_asks_no_hub() -> None:
     """`./` keeps `load_dataset` from looking there for `kernels/v1` where the folder is not."""
-    configs = trainer_configs("./kernels/v1", None, 4096, SPLITS)
+    configs = trainer_configs("./kernels/v1", None, TRAINING, SPLITS)
 
     assert 'load_dataset(os.environ.get("DATASET", "./kernels/v1"))' in configs["trainers/trl_sft.py"]
     assert all("# cp -r ./kernels/v1 dataset\n" in configs[f"trainers/{name}"] for name in COPIES)
     assert all("hf download" not in text and "revision" not in text for text in configs.values())
+
+
+def test_every_configuration_says_for_which_tokenizer_its_length_holds_and_that_the_model_is_an_example() -> None:
+    counted = "# The length was counted with the tokenizer data/sample/tokenizer.\n# The model is an example: "
+    configs = trainer_configs("org/kernels", "v1", TRAINING, SPLITS)
+
+    for name in ("trl_sft.py", *COPIES):
+        assert counted in configs[f"trainers/{name}"]
+        assert "Qwen/Qwen3-8B" in configs[f"trainers/{name}"]
+
+
+def test_a_tokenizer_from_the_hub_names_the_model(tmp_path: Path) -> None:
+    """Under its own name; one of an absolute path is told by its last part."""
+    knobs = yaml.safe_load((ROOT / "params.yaml").read_text())
+    folder = tmp_path / "data" / "hub" / "tokenizer"
+    folder.mkdir(parents=True)
+    HubFolder("org/model-7b", "model", "main", "c" * 40, None, {}).write(folder)
+    (tmp_path / "data" / "metrics").mkdir()
+    lengths = {"variants": {"unique": {"recommended_seq_len": {"99": 512}}, "empty": {"recommended_seq_len": {}}}}
+    (tmp_path / "data" / "metrics" / "recommend_seq_len.json").write_text(json.dumps(lengths))
+
+    def made(tokenizer: str) -> Training | None:
+        knobs["measure_lengths"]["tokenizer"] = tokenizer
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(knobs))
+        return training_of(tmp_path, "unique")
+
+    told = f"(org/model-7b at {'c' * 40})"
+    found = made("data/hub/tokenizer")
+    assert found == Training(512, f"data/hub/tokenizer {told}", "org/model-7b", "reasoning_content", all_reasoned=False)
+    assert made(str(folder)) == replace(found, tokenizer=f"tokenizer {told}")
+    assert made("elsewhere/tokenizer") == replace(found, tokenizer="elsewhere/tokenizer", model=None)
+    assert [training_of(tmp_path, variant) for variant in ("empty", "evals")] == [None, None]
+    configs = trainer_configs("org/kernels", "v1", found, SPLITS)
+    for name in ("trl_sft.py", *COPIES):
+        assert (
+            f"# The length was counted with the tokenizer data/hub/tokenizer {told}.\n" in configs[f"trainers/{name}"]
+        )
+        assert "org/model-7b" in configs[f"trainers/{name}"]
+        assert "example" not in configs[f"trainers/{name}"]
+        assert "Qwen/Qwen3-8B" not in configs[f"trainers/{name}"].replace("as those of Qwen3-8B", "")

@@ -1,13 +1,16 @@
 """Run `trainers/trl_sft.py` of datasets as a person does, with a tiny model on a CPU, and tell what it learned from.
 
-    python -m tests.commands.trl_runs OUT DATASET...
+    python -m tests.commands.trl_runs OUT DATASET... [--template TEMPLATE DATASET]
 
-Writes `OUT/<name of the dataset>.json`.
+Writes `OUT/<name of the dataset>.json`; of the run with another chat template than the sample's
+`OUT/other/<name of the dataset>.json`.
 """
 
+import argparse
 import json
 import os
 import runpy
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,8 +20,8 @@ from tests.imports import ROOT
 MAX_STEPS = 2
 
 
-def make_model(folder: Path) -> None:
-    """A Llama of one layer with random weights and the sample's tokenizer."""
+def make_model(folder: Path, template: Path | None) -> None:
+    """A Llama of one layer with random weights and the sample's tokenizer, with its chat template or another one."""
     from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM  # noqa: PLC0415  # takes seconds
 
     tokenizer = AutoTokenizer.from_pretrained(ROOT / "data" / "sample" / "tokenizer")
@@ -34,6 +37,8 @@ def make_model(folder: Path) -> None:
     )
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    if template:
+        shutil.copy(template, folder / "chat_template.jinja")
 
 
 def learned(trainer: Any, dataset: Any) -> list[str]:
@@ -63,10 +68,19 @@ def run(dataset: Path, out: Path) -> dict[str, Any]:
 
 def main() -> None:
     """Run them one after the other: most of the time goes into importing torch."""
-    out, *datasets = (Path(word) for word in sys.argv[1:])
-    make_model(out / "model")
-    for dataset in datasets:
-        (out / f"{dataset.name}.json").write_text(json.dumps(run(dataset, out)))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("out", type=Path)
+    parser.add_argument("datasets", type=Path, nargs="+")
+    parser.add_argument("--template", type=Path, nargs=2)
+    given = parser.parse_args()
+    runs = [(None, given.out, given.datasets)]
+    if given.template:
+        template, dataset = given.template
+        runs.append((template, given.out / "other", [dataset]))
+    for template, out, datasets in runs:
+        make_model(out / "model", template)
+        for dataset in datasets:
+            (out / f"{dataset.name}.json").write_text(json.dumps(run(dataset, out)))
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ class FetchRun:
     def start(self, wanted: dict[str, Any], **env: str) -> subprocess.Popen[str]:
         """Start the stage for one entry; a variable that is empty is not set."""
         (self.folder / "params.yaml").write_text(yaml.safe_dump({"fetch": {"base": wanted}}))
-        words = ["--name", "base", "--folder", str(self.out), "--metrics", "metrics.json"]
+        words = ["--name", "base", "--folder", str(self.out)]
         told = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), **self.hub.environment(self.home), **env}
         return subprocess.Popen(
             [sys.executable, "-m", "stages.fetch.fetch", *words],
@@ -55,12 +55,20 @@ class FetchRun:
 
     def refused(self, wanted: dict[str, Any], **env: str) -> str:
         """Run the stage, which must fail and leave everything as it was; returns its last line."""
-        before = {path: path.read_bytes() for path in files(self.folder / "data")}
+        before = self._written()
         process = self.start(wanted, **env)
         told = process.communicate(timeout=60)[1]
         assert (process.returncode, "Traceback" in told) == (1, False), told
-        assert {path: path.read_bytes() for path in files(self.folder / "data")} == before
+        assert self._written() == before
         return told.splitlines()[-1]
+
+    def _written(self) -> dict[Path, bytes]:
+        return {path: path.read_bytes() for name in ("data", "stages") for path in files(self.folder / name)}
+
+    def in_python(self, code: str) -> None:
+        """Run a program that fills the cache of `huggingface_hub`."""
+        told = {"PATH": os.environ["PATH"], **self.hub.environment(self.home)}
+        subprocess.run([sys.executable, "-c", code], env=told, check=True, capture_output=True)
 
     def commit(self, wanted: dict[str, Any], **env: str) -> str:
         """The commit that is fetched."""

@@ -2,10 +2,7 @@
 
 import hashlib
 import json
-import os
 import signal
-import subprocess
-import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,11 +29,6 @@ def test_files_are_as_the_hub_lays_them_out_with_a_note_of_what_they_are(fetch: 
 
     note = json.dumps(told | {"kind": "dataset", "files": hashes}, indent=2, sort_keys=True)
     assert found == expected | {"revision.json": f"{note}\n".encode()}
-    assert json.loads((fetch.folder / "metrics.json").read_text()) == {
-        **told,
-        "files": 4,
-        "bytes": sum(map(len, expected.values())),
-    }
     fetch.home = fetch.folder / "elsewhere"
     (fetch.folder / LOCK).unlink()
     assert fetch.fetched(entry("org/base", DATA)) == found
@@ -105,9 +97,7 @@ def test_a_warm_cache_needs_no_network(fetch: FetchRun) -> None:
 
     (fetch.folder / LOCK).unlink()
     fetch.home = fetch.folder / "other"
-    code = "from huggingface_hub import snapshot_download as get; get('org/base', repo_type='dataset')"
-    told = {"PATH": os.environ["PATH"], **fetch.hub.environment(fetch.home)}
-    subprocess.run([sys.executable, "-c", code], env=told, check=True, capture_output=True)
+    fetch.in_python("from huggingface_hub import snapshot_download as get; get('org/base', repo_type='dataset')")
     requests = len(fetch.hub.received)
     assert fetch.fetched(entry("org/base", DATA), HF_HUB_OFFLINE="1") == whole
     assert len(fetch.hub.received) == requests
@@ -146,6 +136,52 @@ def test_a_lost_connection_is_no_failure(fetch: FetchRun) -> None:
 
     assert fetch.fetched(entry("org/base", DATA))[f"data/{broken}"] == FILES[f"data/{broken}"]
     assert fetch.gets().count(broken) == 2
+
+
+@pytest.mark.parametrize("call", ["info", "tree", "resolve"])
+@pytest.mark.parametrize("fault", [Fault(status=429, headers={"Retry-After": "1"}), Fault(status=500)], ids=repr)
+def test_a_hub_that_is_busy_or_broken_once_is_no_failure(fetch: FetchRun, call: str, fault: Fault) -> None:
+    once = {call: fault}
+    fetch.hub.script = lambda request: once.pop(request.call, None) if request.method == "GET" else None
+
+    assert fetch.commit(entry("org/base", DATA)) == fetch.first
+    assert once == {}
+
+
+def test_a_path_is_that_file_whatever_its_brackets_mean_in_a_pattern(fetch: FetchRun) -> None:
+    fetch.hub.add("datasets", "org/base", {"data/[ab].json": b"{}", "data/a.json": b"[]"})
+
+    found = fetch.fetched(entry("org/base", "data/[ab].json"))
+
+    assert [path for path in found if path.startswith("data/")] == ["data/[ab].json"]
+    assert found["data/[ab].json"] == b"{}"
+    assert "data/a.json" in fetch.fetched(entry("org/base", "data/[ab].js*"))
+
+
+def test_a_run_that_fails_leaves_the_revision_open(fetch: FetchRun) -> None:
+    """Else what the branch gets afterwards could not be fetched without another `refresh`."""
+    assert "no file matches 'new/*'" in fetch.refused(entry("org/base", "new/*"))
+    assert not (fetch.folder / LOCK).exists()
+    second = fetch.hub.add("datasets", "org/base", {"new/rows.json": b"{}"})
+
+    assert fetch.commit(entry("org/base", "new/*")) == second
+
+
+def test_of_two_runs_the_slower_one_fetches_what_the_faster_one_resolved(fetch: FetchRun) -> None:
+    """The branch moves on between them; here the record of the faster run comes while the other one downloads."""
+
+    def script(request: Received) -> Fault | None:
+        if request.call == "tree":
+            record(fetch.folder, "dataset/org/base@main#0", fetch.first)
+        return None
+
+    fetch.hub.add("datasets", "org/base", {"data/train-00000-of-00002.parquet": b"PAR3"})
+    fetch.hub.script = script
+
+    found = fetch.fetched(entry("org/base", DATA))
+
+    assert json.loads(found["revision.json"])["commit"] == fetch.first
+    assert found["data/train-00000-of-00002.parquet"] == FILES["data/train-00000-of-00002.parquet"]
 
 
 def test_the_token_may_stand_in_the_env_file(fetch: FetchRun) -> None:

@@ -81,6 +81,8 @@ def test_clones_are_clean_with_an_entry_and_after_it_is_removed(project: HubProj
     project.set_params({"fetch": {}, "decontaminate": {"benchmarks": "data/sample/benchmark"}})
     project.dvc("repro")
     check_clean(project, tmp_path / "without")
+    project.dvc("pull")
+    assert project.git("status", "--short") == ""
 
 
 def test_a_folder_that_a_knob_names_is_fetched_first_and_once(project: HubProject, hub: HubServer) -> None:

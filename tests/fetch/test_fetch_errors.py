@@ -18,7 +18,8 @@ BASE = entry("org/base", DATA)
 OFFLINE = (
     "HF_HUB_OFFLINE is set, and not all of it is in the cache of huggingface_hub; `dvc pull` brings what was pushed"
 )
-CLOSED = "not on the Hub, or private: then HF_TOKEN must be a token that opens it"
+CLOSED = "not on the Hub, or of another kind, or private: then HF_TOKEN must be a token that opens it"
+LATER = "run again later, nothing is done twice"
 UNKNOWN = "the Hub knows no such revision"
 NO_TOKEN = "the Hub does not accept the token in HF_TOKEN, or what it is used for"
 FORBIDDEN = f"{NO_TOKEN} (403: scripted)"
@@ -40,7 +41,13 @@ REFUSED: dict[str, tuple[dict[str, Any], Fault | None, dict[str, str], str]] = {
     "no branch or tag": (BASE | {"revision": "v9"}, None, {}, UNKNOWN),
     "no commit": (BASE | {"revision": "b" * 40}, None, {}, UNKNOWN),
     "no commit that begins so": (BASE | {"revision": "bbbbbbb"}, None, {}, UNKNOWN),
-    "a failure": (BASE, Fault(status=500), {}, "the Hub answered 500 scripted; run again"),
+    "another kind": (BASE | {"kind": "model"}, None, {}, CLOSED),
+    "busy for long": (
+        BASE,
+        Fault(status=429, headers={"Retry-After": "400"}),
+        {},
+        f"resolve the revision: too many requests, and asks to wait more than 300 s; {LATER}",
+    ),
     "a pattern without a file": (
         entry("org/base", DATA, "trian-*"),
         None,
@@ -58,7 +65,7 @@ def test_what_the_hub_refuses_is_named(fetch: FetchRun, case: str) -> None:
 
     told = fetch.refused(wanted, **env)
 
-    assert told == f"fetch: dataset {wanted['repo']} at {wanted['revision']}: {message}"
+    assert told == f"fetch: {wanted['kind']} {wanted['repo']} at {wanted['revision']}: {message}"
 
 
 def test_a_hub_that_is_not_there_is_named_with_what_helps(fetch: FetchRun) -> None:
@@ -66,8 +73,31 @@ def test_a_hub_that_is_not_there_is_named_with_what_helps(fetch: FetchRun) -> No
 
     told = fetch.refused(BASE)
 
-    assert told.startswith("fetch: dataset org/base at main: the Hub cannot be reached (ConnectError: ")
-    assert told.endswith("; `dvc pull` brings what was pushed")
+    assert told == (
+        "fetch: dataset org/base at main: resolve the revision: no answer (ConnectError); run again later, nothing is "
+        "done twice; `dvc pull` brings what was pushed"
+    )
+
+
+def test_files_that_another_program_cached_one_by_one_are_not_taken_for_all(fetch: FetchRun) -> None:
+    """Without the list of files nobody knows what a pattern stands for."""
+    code = "from huggingface_hub import hf_hub_download as get"
+    for path in FILES:
+        code += f"; get('org/base', {path!r}, repo_type='dataset')"
+    fetch.in_python(code)
+
+    assert fetch.refused(BASE, HF_HUB_OFFLINE="1") == f"fetch: dataset org/base at main: {OFFLINE}"
+
+
+def test_a_refresh_needs_the_network(fetch: FetchRun) -> None:
+    """The cache would answer with the commit that another number has asked for."""
+    fetch.fetched(BASE)
+    second = fetch.hub.add("datasets", "org/base", {"data/more.parquet": b"PAR3"})
+
+    assert fetch.refused(BASE | {"refresh": 1}, HF_HUB_OFFLINE="1") == (
+        "fetch: dataset org/base at main: refresh 1 asks the Hub, which needs the network: HF_HUB_OFFLINE is set"
+    )
+    assert fetch.commit(BASE | {"refresh": 1}) == second
 
 
 def test_a_file_that_the_hub_does_not_give_leaves_nothing(fetch: FetchRun) -> None:
@@ -87,6 +117,18 @@ def test_a_file_that_was_damaged_in_the_cache_is_found_out(fetch: FetchRun) -> N
 
         assert fetch.refused(BASE) == f"fetch: dataset org/base at main: {cached} is damaged: remove it and run again"
         cached.resolve().write_bytes(whole)
+
+
+def test_a_damaged_file_is_found_out_also_where_the_cache_has_no_links(fetch: FetchRun) -> None:
+    whole = fetch.fetched(BASE)
+    for name in ("data/train-00000-of-00002.parquet", "LICENSE"):
+        (cached,) = fetch.home.glob(f"hub/datasets--org--base/snapshots/*/{name}")
+        cached.unlink()
+        cached.write_bytes(whole[name][:-1] + b"?")
+
+        assert fetch.refused(BASE) == f"fetch: dataset org/base at main: {cached} is damaged: remove it and run again"
+        cached.write_bytes(whole[name])
+    assert fetch.fetched(BASE) == whole
 
 
 @pytest.mark.parametrize("path", ["revision.json", "data/revision.json"])

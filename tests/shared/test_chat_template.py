@@ -136,6 +136,13 @@ def test_a_file_alone_has_empty_special_tokens(tmp_path: Path) -> None:
         ("{{ 'a' + none }}", 'can only concatenate str (not "NoneType") to str'),
         ("{{ messages.append(1) }}", "unsafe"),
         ("{{ messages.__class__.mro() }}", "unsafe"),
+        ("{{ 1 / 0 }}", "ZeroDivisionError: division by zero"),
+        ("{{ '%c' | format(-5) }}", "OverflowError: "),
+        ("{{ 'abc'.index('z') }}", "ValueError: substring not found"),
+        ("{{ 'abc' | dictsort }}", "AttributeError: "),
+        ("{{ {}.popitem() if false else '{x}'.format() }}", "KeyError: 'x'"),
+        ("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}", "RecursionError: "),
+        ("{{ 'a' * 10**15 }}", "MemoryError"),
     ],
 )
 def test_a_conversation_that_the_template_refuses(tmp_path: Path, template: str, why: str) -> None:
@@ -146,6 +153,21 @@ def test_a_conversation_that_the_template_refuses(tmp_path: Path, template: str,
     assert why in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("template", "why"),
+    [
+        ("{% for m in messages %}" * 25 + "{% endfor %}" * 25, "SyntaxError: too many statically nested blocks"),
+        ("{{ " + "(" * 2000 + "1" + ")" * 2000 + " }}", "RecursionError: maximum recursion depth exceeded"),
+        ("{{ 10 ** 5000 }}", "ValueError: Exceeds the limit"),
+    ],
+)
+def test_a_template_that_does_not_compile(tmp_path: Path, template: str, why: str) -> None:
+    path = folder(tmp_path / "tokenizer", template)
+
+    with pytest.raises(ValueError, match=rf"^{path}: the chat template is not valid: {why}"):
+        ChatTemplate(path)
+
+
 def test_what_is_wrong_with_a_folder_is_said(tmp_path: Path) -> None:
     config = tmp_path / "tokenizer_config.json"
     with pytest.raises(ValueError, match=rf"^{config}: no such file: expected the folder of a Hugging Face tokenizer$"):
@@ -153,10 +175,20 @@ def test_what_is_wrong_with_a_folder_is_said(tmp_path: Path) -> None:
     config.write_text("{")
     with pytest.raises(ValueError, match=rf"^{config}: not valid JSON: "):
         ChatTemplate(tmp_path)
-    for given in ({}, {"chat_template": None}, {"chat_template": [{"name": "tool_use", "template": ""}]}):
-        config.write_text(json.dumps(given))
+    for given in (None, [], 1, ["default"], [{"name": "default"}], [{"name": "tool_use", "template": ""}]):
+        config.write_text(json.dumps({"chat_template": given}))
         with pytest.raises(ValueError, match=rf"^{tmp_path}: expected a chat template"):
             ChatTemplate(tmp_path)
+    for token in ({"foo": 1}, 1, ["<s>"]):
+        config.write_text(json.dumps({"chat_template": "", "bos_token": token}))
+        with pytest.raises(ValueError, match=rf"^{config}: bos_token: expected a text, or an object with content$"):
+            ChatTemplate(tmp_path)
+    config.write_bytes(b'{"chat_template": "caf\xe9"}')
+    with pytest.raises(ValueError, match=rf"^{config}: expected UTF-8: invalid continuation byte at byte 22$"):
+        ChatTemplate(tmp_path)
+    config.write_text("[" * 100_000)
+    with pytest.raises(ValueError, match=rf"^{config}: not valid JSON: "):
+        ChatTemplate(tmp_path)
     config.write_text(json.dumps({"chat_template": "{% for %}"}))
     with pytest.raises(ValueError, match=rf"^{tmp_path}: the chat template is not valid: "):
         ChatTemplate(tmp_path)

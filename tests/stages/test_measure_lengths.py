@@ -176,3 +176,12 @@ def test_a_wrong_reasoning_key_is_named(tmp_path: Path, key: str) -> None:
     message = tables.knob_message(tmp_path, "completion", CompletionParams, {"reasoning_key": key})
 
     assert message == f"completion.reasoning_key: String should match pattern '^[a-z_]+$' (got {key!r})"
+
+
+def test_a_template_that_fails_is_named(tmp_path: Path) -> None:
+    tokenizer = shutil.copytree(TOKENIZER, tmp_path / "tokenizer")
+    (tokenizer / "chat_template.jinja").write_text("{{ 1 / 0 }}")
+
+    with pytest.raises(ValueError, match=rf"^{tokenizer}: the chat template refuses a conversation: ZeroDivisionError"):
+        measured(tmp_path, [tables.record("r0")], tokenizer=tokenizer)
+    assert not (tmp_path / "lengths.parquet").exists()

@@ -26,8 +26,8 @@ from huggingface_hub.utils._http import default_client_factory  # nothing public
 from stages.commands.publishing.card import Place
 from stages.commands.publishing.checkout import public_address
 from stages.commands.publishing.manifest import NAME, Manifest, parse
-from stages.commands.publishing.retry import WAITS_S, patiently
 from stages.commands.publishing.target import Package, State
+from stages.shared.hub.retry import WAITS_S, patiently
 
 log = logging.getLogger("publish")
 Result = TypeVar("Result")

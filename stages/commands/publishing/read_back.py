@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from stages.commands.publishing.card import Place
 from stages.commands.publishing.dataset_folder import DatasetFolder, batch_hashes, split_hashes, split_of
 from stages.commands.publishing.manifest import NAME, Manifest, described
-from stages.commands.publishing.retry import patiently
+from stages.shared.hub.retry import patiently
 
 _ROWS = 500
 

@@ -15,6 +15,7 @@ from stages.commands.publishing.read_back import check_files, check_rows
 from stages.commands.publishing.shards import regrouped
 from stages.commands.publishing.target import Package, State, Target
 from stages.commands.publishing.trainer_configs import trainer_configs
+from stages.commands.publishing.training import Training
 
 
 @dataclass(frozen=True)
@@ -26,14 +27,14 @@ class Source:
     rev: str
     checkout: Checkout
     lineage: Lineage
-    seq_len: int | None
-    """Recommended to trainers; None for a dataset that is not made to train on."""
+    training: Training | None
+    """What trainers have to know; None for a dataset that is not made to train on."""
 
     def trainers(self, repository: str, revision: str | None) -> dict[str, str]:
         """Texts of the trainer configurations, by path."""
-        if self.seq_len is None:
+        if self.training is None:
             return {}
-        return trainer_configs(repository, revision, self.seq_len, self.dataset.rows)
+        return trainer_configs(repository, revision, self.training, self.dataset.rows)
 
     @cached_property
     def identity(self) -> str:

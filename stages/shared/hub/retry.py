@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from stages.shared.retry_after import retry_after
 
-log = logging.getLogger("publish")
+log = logging.getLogger("hub")
 Result = TypeVar("Result")
 WAITS_S = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Between attempts, at least."""

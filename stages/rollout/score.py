@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from stages.rollout.rewards import Formula, reward
 from stages.rollout.rollout_params import Rollout, Rollouts
 from stages.shared import stage
 from stages.shared.accounting import balance
@@ -20,7 +21,6 @@ from stages.shared.atomic import replacing
 from stages.shared.completion import find_answer
 from stages.shared.kernels.failures import explain
 from stages.shared.kernels.judgements import judged
-from stages.shared.kernels.rewards import Formula, reward
 from stages.shared.kernels.verdict import Job, Judgement
 from stages.shared.responses.responses_file import responses_file
 

@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import pytest
 
+from stages.rollout.rewards import reward
 from stages.shared.code.syntax import entry_point
 from stages.shared.formats.rollouts import normalise, read_rollouts
 from stages.shared.kernels.judge import Judge
-from stages.shared.kernels.rewards import reward
 from stages.shared.kernels.verdict import Job, Judgement
 from tests.imports import ROOT
 

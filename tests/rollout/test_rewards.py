@@ -1,6 +1,6 @@
 import pytest
 
-from stages.shared.kernels.rewards import reward
+from stages.rollout.rewards import reward
 from tests.shared.kernels.written_answers import right
 
 

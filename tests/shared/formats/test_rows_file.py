@@ -30,11 +30,12 @@ def many_lines() -> bytes:
     [
         ("rows.jsonl", LINES),
         ("rows.ndjson", LINES.rstrip()),
-        ("rows.jsonl.gz", gzip.compress(LINES)),
-        ("rows.json.gz", gzip.compress(LINES[:30]) + gzip.compress(LINES[30:])),
+        ("rows.jsonl.gz", gzip.compress(LINES, mtime=0)),
+        ("rows.json.gz", gzip.compress(LINES[:30], mtime=0) + gzip.compress(LINES[30:], mtime=0)),
         ("rows.jsonl.zst", zstd(LINES)),
         ("more.jsonl.zst", zstd(LINES[:30]) + zstd(LINES[30:])),
     ],
+    ids=["plain", "ndjson", "gzip", "gzip in parts", "zstd", "zstd in parts"],
 )
 def test_lines_are_read_plain_and_compressed(tmp_path: Path, name: str, data: bytes) -> None:
     (tmp_path / name).write_bytes(data)

@@ -18,7 +18,7 @@ from stages.commands.publishing.dataset_folder import DatasetFolder, dataset_fol
 from stages.commands.publishing.lineage import reproduced
 from stages.commands.publishing.local_folder import LocalFolder
 from stages.commands.publishing.target import Target
-from stages.commands.publishing.version import Source, carry_out, plan
+from stages.commands.publishing.version import Plan, Source, TakenError, carry_out, plan
 from stages.shared import stage
 from stages.shared.hub import hub_environment
 from stages.shared.hub.hub_errors import explained
@@ -62,6 +62,9 @@ def arguments(words: list[str]) -> argparse.Namespace:
     where.add_argument("--to", type=Path, metavar="DIR", help="publish to DIR/<repository>/<rev> instead of the Hub")
     where.add_argument("--org", help="user or organisation on the Hub, instead of publish.org in params.yaml")
     parser.add_argument("--public", action="store_true", help="make the repository public; it is private without")
+    parser.add_argument(
+        "--replace", action="store_true", help="let a first version overwrite or delete files that the repository has"
+    )
     parser.add_argument("--dry-run", action="store_true", help="show what would change, and publish nothing")
     return parser.parse_args(words)
 
@@ -85,12 +88,19 @@ def main(words: list[str]) -> None:
         timeout_s = number(hub_environment.prepare(root, **caches), "PUBLISH_TIMEOUT_S", positive=True) or _TIMEOUT_S
         names = {variant: repository_name(variant, params.model) for variant in datasets}
         targets = _targets(root, options, params, names, timeout_s)
-        plans = {}
+        plans: dict[str, Plan] = {}
+        taken: list[str] = []
+        # All are looked at before the first is published.
         for variant, dataset in datasets.items():
             source = Source(dataset, names[variant], options.rev, checkout, made[variant], seq_len(root, variant))
-            with explained(targets[variant].where):
-                plans[variant] = plan(source, targets[variant], Path(scratch) / variant)
-        # The first dataset is published when all of them can be.
+            where = targets[variant].where
+            with explained(where):
+                try:
+                    plans[variant] = plan(source, targets[variant], Path(scratch) / variant, replace=options.replace)
+                except TakenError as error:
+                    taken.append(f"{where}: {error}")
+        if taken and plans:
+            log.info("not published, the others are: %s", "; ".join(taken))
         for variant, planned in plans.items():
             _tell(targets[variant].where, planned.lines())
             if not options.dry_run:
@@ -99,6 +109,8 @@ def main(words: list[str]) -> None:
                 _tell(targets[variant].where, [f"{options.rev} is there, and reads back as the files here"])
         if options.dry_run:
             log.info("dry run: nothing was published")
+        if taken:
+            raise ValueError("; ".join(taken))
 
 
 def with_rows(root: Path, variants: Collection[str]) -> dict[str, DatasetFolder]:
@@ -130,7 +142,8 @@ def _targets(
     # huggingface_hub reads the environment when it is imported.
     from huggingface_hub import get_token  # noqa: PLC0415
 
-    from stages.commands.publishing.hub_repository import HubRepository, set_timeout  # noqa: PLC0415
+    from stages.commands.publishing.hub_client import set_timeout  # noqa: PLC0415
+    from stages.commands.publishing.hub_repository import HubRepository  # noqa: PLC0415
 
     org = options.org or params.org
     if org and options.to is None:

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from stages.commands.publishing.local_folder import LocalFolder
-from stages.commands.publishing.manifest import FORMAT, Manifest
 from stages.commands.publishing.target import Package, State
 from tests.commands.small_project import TRAIN, VALIDATION, SmallProject, row
+from tests.commands.test_publish_parts import manifest
 from tests.hub_server import HubServer
 from tests.imports import ROOT
 
@@ -111,25 +111,7 @@ def test_a_changed_file_of_a_version_is_found(project: SmallProject, tmp_path: P
 
 def package(**files: Path | bytes) -> Package:
     """A version of anything."""
-    manifest = Manifest(
-        format=FORMAT,
-        variant="unique",
-        rev="v1",
-        identity="",
-        rows={},
-        files={},
-        schema="",
-        git_revision="",
-        stage="",
-        deps={},
-        inputs={},
-        params={},
-        sources={},
-        tools={},
-        changes=None,
-        history=[],
-    )
-    return Package(manifest, files)
+    return Package(manifest(), files)
 
 
 def test_a_copy_that_fails_leaves_nothing(tmp_path: Path) -> None:

@@ -17,7 +17,25 @@ def test_a_version_never_changes(project: SmallProject, hub: HubServer) -> None:
         f"publish: {NAME} on the Hub: v1 is there with other content; a version never changes: choose another --rev"
     )
     assert hub.repository(NAME).head == head
-    assert [name for _, name in hub.repositories.all] == [NAME], "none is published when one cannot be"
+    other = "org/kernelbook-tiny-evals"
+    assert list(hub.repository(other).tags) == ["v1"], "the other datasets do not wait for another name"
+    before = len(hub.received)
+    assert refused(project, hub, "all", "--rev", "v1", "--org", "org", "--dry-run") == why
+    assert [r.call for r in hub.received[before:] if r.method not in {"GET", "HEAD"}] == []
+
+
+def test_all_is_looked_at_before_the_first_is_published(project: SmallProject, hub: HubServer) -> None:
+    """The dry run says what the run would."""
+    make = project.folder / "make.py"
+    make.write_text(make.read_text().replace("license: mit", "license: {'mit' if variant == 'evals' else 'my-own'}"))
+    project.make("one licence")
+    words = ("all", "--rev", "v1", "--org", "org")
+
+    why = refused(project, hub, *words)
+
+    assert why.startswith(f'publish: {NAME} on the Hub: the Hub refuses the card: "license" must be one of [')
+    assert hub.repositories.all == {}
+    assert refused(project, hub, *words, "--dry-run") == why
 
 
 def test_only_what_is_committed_and_reproduced_is_published(project: SmallProject, hub: HubServer) -> None:
@@ -70,7 +88,7 @@ def test_token_and_endpoint_may_stand_in_the_file_env(project: SmallProject, hub
     done = project.publish("unique", "--rev", "v1", "--org", "org", "--dry-run", hub=shell)
 
     assert done.returncode == 0, done.stderr
-    assert {request.token for request in hub.received} == {"hf_write"}
+    assert {request.token for request in hub.received if request.call != "validate_yaml"} == {"hf_write"}
 
 
 def test_a_token_that_may_not_write_is_named(project: SmallProject, hub: HubServer) -> None:

@@ -13,6 +13,8 @@ from stages.commands.publishing.manifest import described
 from stages.shared.records import short_hash
 
 _FILE = re.compile(r"data/(?P<split>\w+)-(?P<number>\d{5})-of-\d{5}\.parquet")
+DATA = "data/"
+"""Begins the path of every data file."""
 _CARD = "README.md"
 _OTHER = re.compile(r"LICENSE\.md|assets/\w+\.svg", re.ASCII)
 """What `build` writes beside the data and the card."""
@@ -48,7 +50,7 @@ def dataset_folder(variant: str, folder: Path) -> DatasetFolder | None:
             other columns than those of the first file.
     """
     found = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
-    files = {path: file for path, file in found.items() if path.startswith("data/")}
+    files = {path: file for path, file in found.items() if path.startswith(DATA)}
     others = {path: file for path, file in found.items() if path not in files and path != _CARD}
     for path, file in others.items():
         if not _OTHER.fullmatch(path):

@@ -15,7 +15,7 @@ from huggingface_hub.errors import HfHubHTTPError
 
 from stages.commands.publish import main, repository_name
 from stages.commands.publishing.checkout import public_address
-from stages.commands.publishing.dataset_folder import dataset_folder
+from stages.commands.publishing.dataset_folder import batch_hashes, dataset_folder
 from stages.commands.publishing.difference import difference
 from stages.commands.publishing.manifest import FORMAT, Changes, File, Former, Manifest, described, identity, parse
 from stages.commands.publishing.read_back import DifferentError, check_files
@@ -51,8 +51,16 @@ def test_rows_are_compared_by_identity_and_content(tmp_path: Path) -> None:
     found = difference(old, new)
 
     assert (found.added, found.removed, found.changed) == (["e"], ["c"], ["b", "d"])
-    assert found.lines() == ["1 rows added: e", "1 rows removed: c", "2 rows changed: b, d"]
+    assert found.lines() == ["1 row added: e", "1 row removed: c", "2 rows changed: b, d"]
     assert difference(old, old).lines() == ["0 rows added", "0 rows removed", "0 rows changed"]
+
+
+def test_a_row_that_has_no_number_any_more_has_changed() -> None:
+    values = [None, float("nan"), float("inf"), -float("inf"), 0.0]
+    rows = pa.Table.from_pylist([{"reward": value, "more": [{"x": value}]} for value in values])
+    parts = [rows.select(["reward"]), rows.select(["more"])]
+
+    assert [len(set(batch_hashes(part))) for part in parts] == [5, 5]
 
 
 def test_rows_without_row_id_are_known_by_their_module_and_number(tmp_path: Path) -> None:

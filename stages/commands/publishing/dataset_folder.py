@@ -1,10 +1,12 @@
 """A dataset as `build` wrote it: Parquet files of its splits, a card, and what the card shows."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -82,7 +84,16 @@ def split_of(path: str) -> str:
 
 def batch_hashes(batch: pa.RecordBatch | pa.Table) -> list[str]:
     """A hash of each row: equal rows have equal hashes, whatever file or library they come from."""
-    return [short_hash(row) for row in batch.to_pylist()]
+    return [short_hash(_spelled(row)) for row in batch.to_pylist()]
+
+
+def _spelled(value: Any) -> Any:
+    """A value that JSON has: for NaN and the infinities it has nothing but null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {name: _spelled(item) for name, item in value.items()}
+    return [_spelled(item) for item in value] if isinstance(value, list) else value
 
 
 def split_hashes(files: Mapping[str, Path], split: str) -> Iterator[str]:

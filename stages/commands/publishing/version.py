@@ -37,6 +37,8 @@ class Source:
     lineage: Lineage
     seq_len: int | None
     """Recommended to trainers; None for a dataset that is not made to train on."""
+    model: str | None
+    """That wrote the rollouts; None for a dataset that has none."""
 
     def trainers(self, repository: str, revision: str | None) -> dict[str, str]:
         """Texts of the trainer configurations, by path."""
@@ -173,6 +175,7 @@ def _package(source: Source, target: Target, state: State, files: Mapping[str, P
         changes=changes,
         history=history,
         trainers=list(trainers),
+        model=source.model,
     )
     size = sum(file.stat().st_size for file in files.values())
     texts = {"README.md": completed(dataset.card, release, size), **trainers}

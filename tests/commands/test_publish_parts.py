@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from huggingface_hub.errors import HfHubHTTPError
 
-from stages.commands.publish import main, repository_name
+from stages.commands.publish import LENGTHS, main, repository_name, seq_len
 from stages.commands.publishing.checkout import public_address
 from stages.commands.publishing.dataset_folder import batch_hashes, dataset_folder
 from stages.commands.publishing.difference import difference
@@ -83,6 +83,15 @@ def many_files(folder: Path, split: str, number: int, rows: int) -> dict[str, Pa
 
 def rows_of(files: dict[str, Path], split: str) -> list[dict[str, Any]]:
     return [row for path, file in files.items() if f"/{split}-" in path for row in pq.read_table(file).to_pylist()]
+
+
+def test_the_recommended_length_holds_99_of_100_rows(tmp_path: Path) -> None:
+    assert seq_len(tmp_path, "unique") is None
+    (tmp_path / LENGTHS).parent.mkdir(parents=True)
+    lengths = {"variants": {"unique": {"recommended_seq_len": {"99": 1024, "99.5": 2048, "100": 3072}}}}
+    (tmp_path / LENGTHS).write_text(json.dumps(lengths))
+
+    assert (seq_len(tmp_path, "unique"), seq_len(tmp_path, "evals")) == (1024, None)
 
 
 def test_too_many_files_become_fewer_with_the_same_rows(tmp_path: Path) -> None:

@@ -121,7 +121,8 @@ def _reproducing(release: Release) -> str:
     text = (
         f"From git revision `{checkout.revision}`{tagged}{source}:\n\n```\n" + "\n".join(lines) + "\n```\n\n"
         "`--pull` gets what DVC tracks and the clone has not, from the remote of the pipeline. `dvc.lock` at that "
-        "revision has the MD5 of every dependency of the stage; `manifest.json` has those of all stages before it, their parameters, and the SHA-256 of every file here.\n\n"
+        "revision has the MD5 of every dependency of the stage; `manifest.json` has those of all stages before it, "
+        "their parameters, and the SHA-256 of every file here.\n\n"
         f"{markdown_table(['dependency', 'MD5'], lineage.deps.items())}"
     )
     if lineage.sources:

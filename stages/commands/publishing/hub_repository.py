@@ -196,4 +196,4 @@ class HubRepository:
             if isinstance(error.__cause__, HfHubHTTPError):  # the answer to an upload
                 raise error.__cause__ from None
             # Of Xet, the storage of the Hub.
-            raise ValueError(f"{what}: {error}; run again, nothing is done twice") from error
+            raise ValueError(f"{what}: {error.__cause__ or error}; run again, nothing is done twice") from error

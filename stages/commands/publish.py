@@ -17,8 +17,9 @@ from stages.commands.publishing.checkout import clean_checkout, is_ignored
 from stages.commands.publishing.dataset_folder import DatasetFolder, dataset_folder
 from stages.commands.publishing.lineage import held, reproduced
 from stages.commands.publishing.local_folder import LocalFolder
+from stages.commands.publishing.source import Source
 from stages.commands.publishing.target import Target
-from stages.commands.publishing.version import Plan, Source, TakenError, carry_out, plan
+from stages.commands.publishing.version import Plan, TakenError, carry_out, plan
 from stages.shared import stage
 from stages.shared.hub import hub_environment
 from stages.shared.hub.hub_errors import explained

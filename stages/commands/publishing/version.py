@@ -1,20 +1,17 @@
 """Plan a version of a dataset, and carry the plan out."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
-from stages.commands.publishing.card import Release, completed
-from stages.commands.publishing.checkout import Checkout
-from stages.commands.publishing.dataset_folder import DATA, DatasetFolder
+from stages.commands.publishing.dataset_folder import DATA
 from stages.commands.publishing.difference import Difference, difference
-from stages.commands.publishing.lineage import Lineage
-from stages.commands.publishing.manifest import FORMAT, NAME, Manifest, described, identity, tools
+from stages.commands.publishing.manifest import NAME
+from stages.commands.publishing.packaging import packaged
 from stages.commands.publishing.read_back import DifferentError, check_files, check_rows, of_version
 from stages.commands.publishing.shards import regrouped
+from stages.commands.publishing.source import Source
 from stages.commands.publishing.target import Package, State, Target
-from stages.commands.publishing.trainer_configs import trainer_configs
 
 _SHOWN = 10
 
@@ -24,32 +21,6 @@ class TakenError(ValueError):
 
     def __init__(self, rev: str) -> None:
         super().__init__(f"{rev} is there with other content; a version never changes: choose another --rev")
-
-
-@dataclass(frozen=True)
-class Source:
-    """What is to be published, and under which names."""
-
-    dataset: DatasetFolder
-    repository: str
-    rev: str
-    checkout: Checkout
-    lineage: Lineage
-    seq_len: int | None
-    """Recommended to trainers; None for a dataset that is not made to train on."""
-    model: str | None
-    """That wrote the rollouts; None for a dataset that has none."""
-
-    def trainers(self, repository: str, revision: str | None) -> dict[str, str]:
-        """Texts of the trainer configurations, by path."""
-        if self.seq_len is None:
-            return {}
-        return trainer_configs(repository, revision, self.seq_len, self.dataset.rows)
-
-    @cached_property
-    def identity(self) -> str:
-        """What makes another version equal to this one, see `manifest.identity`."""
-        return identity(self.dataset.hashes, self.dataset.card, self.trainers("repository", "rev"))
 
 
 @dataclass(frozen=True)
@@ -128,7 +99,9 @@ def plan(source: Source, target: Target, scratch: Path, *, replace: bool = False
         return Plan(source, state, state.version)
     files = regrouped(source.dataset.files, scratch)
     rows = difference(_data_files(state, target), files)
-    planned = Plan(source, state, package=_package(source, target, state, files, rows), difference=rows)
+    planned = Plan(
+        source, state, package=packaged(source, target.place(source.rev), state, files, rows.changes), difference=rows
+    )
     assert planned.package
     target.check(planned.package)
     if before is None and not replace and planned.losses():
@@ -154,53 +127,6 @@ def carry_out(planned: Plan, target: Target) -> None:
     if not planned.tagged:
         target.tag(source.rev, commit)
     check_rows(target.place(source.rev), source.dataset)
-
-
-def _package(source: Source, target: Target, state: State, files: Mapping[str, Path], rows: Difference) -> Package:
-    place = target.place(source.rev)
-    dataset, before = source.dataset, state.manifest
-    changes = rows.changes if before else None
-    history = before.former(state.revs()) if before else []
-    if before and before.identity == source.identity:
-        # It got no tag, and does not hold what it says: the new commit takes its place.
-        changes, history = before.changes, before.history
-    trainers = source.trainers(place.name, place.revision)
-    release = Release(
-        repository=source.repository,
-        rev=source.rev,
-        place=place,
-        checkout=source.checkout,
-        lineage=source.lineage,
-        rows=sum(dataset.rows.values()),
-        changes=changes,
-        history=history,
-        trainers=list(trainers),
-        model=source.model,
-    )
-    size = sum(file.stat().st_size for file in files.values())
-    texts = {"README.md": completed(dataset.card, release, size), **trainers}
-    written = {path: text.encode() for path, text in texts.items()}
-    contents: dict[str, Path | bytes] = {**files, **dataset.others, **written}
-    manifest = Manifest(
-        format=FORMAT,
-        variant=dataset.variant,
-        rev=source.rev,
-        identity=source.identity,
-        rows=dataset.rows,
-        files={path: described(content) for path, content in contents.items()},
-        schema="\n".join(f"{column.name}: {column.type}" for column in dataset.schema),
-        git_revision=source.checkout.revision,
-        stage=source.lineage.stage,
-        deps=source.lineage.deps,
-        inputs=source.lineage.inputs,
-        params=source.lineage.params,
-        sources=source.lineage.sources,
-        tools=tools(),
-        changes=changes,
-        history=history,
-    )
-    ours = {path for path in state.files if path.startswith(DATA)} | set(before.files if before else {})
-    return Package(manifest, contents, sorted((ours & state.files) - contents.keys() - {NAME}))
 
 
 def _data_files(state: State, target: Target) -> dict[str, Path]:

@@ -58,10 +58,10 @@ def write_card(folder: Path, card: Card) -> None:
     """
     sections, summary = dict(card.sections), card.summary
     if card.splits:
-        described = "; ".join(map(_described, card.panels))
+        described = [_described(panel) for panel in card.panels]
         (folder / PICTURE).parent.mkdir()
-        (folder / PICTURE).write_text(picture(card.panels, f"{card.title}. {described}"), encoding="utf-8")
-        sections["Statistics"] = f"![{cell(described)}]({PICTURE})\n\n{sections['Statistics']}"
+        (folder / PICTURE).write_text(picture(card.panels, f"{card.title}. {'; '.join(described)}"), encoding="utf-8")
+        sections["Statistics"] = f"![{'; '.join(map(cell, described))}]({PICTURE})\n\n{sections['Statistics']}"
         if "other" in hub_licenses(card.licenses):
             text = f"# Licences of the rows\n\n{sections['Licences']}\n"
             (folder / "LICENSE.md").write_text(text, encoding="utf-8")

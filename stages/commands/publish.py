@@ -12,13 +12,14 @@ from tempfile import TemporaryDirectory
 
 from pydantic import Field
 
-from stages.commands.publishing.checkout import clean_checkout
+from stages.commands.publishing.checkout import clean_checkout, is_ignored
 from stages.commands.publishing.dataset_folder import DatasetFolder, dataset_folder
-from stages.commands.publishing.lineage import reproduced
+from stages.commands.publishing.lineage import held, reproduced
 from stages.commands.publishing.local_folder import LocalFolder
+from stages.commands.publishing.source import Source
 from stages.commands.publishing.target import Target
 from stages.commands.publishing.training import LENGTHS, training_of
-from stages.commands.publishing.version import Source, carry_out, plan
+from stages.commands.publishing.version import Plan, TakenError, carry_out, plan
 from stages.shared import stage
 from stages.shared.hub import hub_environment
 from stages.shared.hub.hub_errors import explained
@@ -32,6 +33,8 @@ _REV = re.compile(r"(?!.*\.\.)[A-Za-z0-9]([A-Za-z0-9._-]{0,62}[A-Za-z0-9_-])?(?<
 _HASH = re.compile(r"[0-9a-f]{7,40}")
 _ORG = r"^[A-Za-z0-9]([A-Za-z0-9_.-]{0,94}[A-Za-z0-9])?$"
 _TIMEOUT_S = 120.0
+_SPECIFICATIONS = "synthetic-tasks"
+"""The variant without rollouts."""
 
 
 class Params(stage.Params):
@@ -45,7 +48,7 @@ class Params(stage.Params):
 
 def repository_name(variant: str, model: str) -> str:
     """The name of a variant's repository, without its owner."""
-    if variant == "synthetic-tasks":
+    if variant == _SPECIFICATIONS:
         return "kernelbook-synthetic-tasks"
     return f"kernelbook-{model}-evals" + ("" if variant == "evals" else f"-{variant}")
 
@@ -61,6 +64,9 @@ def arguments(words: list[str]) -> argparse.Namespace:
     where.add_argument("--to", type=Path, metavar="DIR", help="publish to DIR/<repository>/<rev> instead of the Hub")
     where.add_argument("--org", help="user or organisation on the Hub, instead of publish.org in params.yaml")
     parser.add_argument("--public", action="store_true", help="make the repository public; it is private without")
+    parser.add_argument(
+        "--replace", action="store_true", help="let a first version overwrite or delete files that the repository has"
+    )
     parser.add_argument("--dry-run", action="store_true", help="show what would change, and publish nothing")
     return parser.parse_args(words)
 
@@ -76,28 +82,52 @@ def main(words: list[str]) -> None:
         raise ValueError("--public: expected with a repository of the Hub, not with --to")
     root = project_root()
     params = stage.read_section("publish", Params, root / stage.PARAMS_FILE)
+    if options.to and not is_ignored(root, options.to):
+        raise ValueError(f"--to {options.to}: git would see it, and the next run a dirty tree; take a folder elsewhere")
     checkout = clean_checkout(root)
-    made = reproduced(root, f"{DATASETS.as_posix()}/", options.variant, beside=LENGTHS)
-    datasets = with_rows(root, made)
-    with TemporaryDirectory(prefix="publish-") as scratch:
+    if not checkout.pushed:
+        log.info("no branch of origin that this clone knows has %s: push it, the card cites it", checkout.revision[:12])
+    read = DATASETS if options.variant == "all" else DATASETS / options.variant
+    with held(root, [read, LENGTHS]), TemporaryDirectory(prefix="publish-") as scratch:
+        made = reproduced(root, f"{DATASETS.as_posix()}/", options.variant, beside=LENGTHS)
+        datasets = with_rows(root, made)
         caches = {"HF_HUB_CACHE": f"{scratch}/hub", "HF_DATASETS_CACHE": f"{scratch}/datasets"}
         timeout_s = number(hub_environment.prepare(root, **caches), "PUBLISH_TIMEOUT_S", positive=True) or _TIMEOUT_S
         names = {variant: repository_name(variant, params.model) for variant in datasets}
-        targets = _targets(root, options, params, names, timeout_s)
-        plans = {}
+        sources = {}
         for variant, dataset in datasets.items():
-            source = Source(dataset, names[variant], options.rev, checkout, made[variant], training_of(root, variant))
-            with explained(targets[variant].where):
-                plans[variant] = plan(source, targets[variant], Path(scratch) / variant)
-        # The first dataset is published when all of them can be.
-        for variant, planned in plans.items():
-            _tell(targets[variant].where, planned.lines())
-            if not options.dry_run:
-                with explained(targets[variant].where):
-                    carry_out(planned, targets[variant])
-                _tell(targets[variant].where, [f"{options.rev} is there, and reads back as the files here"])
-        if options.dry_run:
-            log.info("dry run: nothing was published")
+            model = None if variant == _SPECIFICATIONS else params.model
+            lineage, training = made[variant], training_of(root, variant)
+            sources[variant] = Source(dataset, names[variant], options.rev, checkout, lineage, training, model)
+        _publish(sources, _targets(root, options, params, names, timeout_s), Path(scratch), options)
+
+
+def _publish(
+    sources: Mapping[str, Source], targets: Mapping[str, Target], scratch: Path, options: argparse.Namespace
+) -> None:
+    plans: dict[str, Plan] = {}
+    taken: list[str] = []
+    # All are looked at before the first is published.
+    for variant, source in sources.items():
+        target = targets[variant]
+        with explained(target.where):
+            try:
+                plans[variant] = plan(source, target, scratch / variant, replace=options.replace)
+            except TakenError as error:
+                taken.append(f"{target.where}: {error}")
+    if taken and plans:
+        log.info("left out, the others go on: %s", "; ".join(taken))
+    for variant, planned in plans.items():
+        target = targets[variant]
+        _tell(target.where, planned.lines())
+        if not options.dry_run:
+            with explained(target.where):
+                carry_out(planned, target)
+            _tell(target.where, [f"{options.rev} is there, and reads back as the files here"])
+    if options.dry_run:
+        log.info("dry run: nothing was published")
+    if taken:
+        raise ValueError("; ".join(taken))
 
 
 def with_rows(root: Path, variants: Collection[str]) -> dict[str, DatasetFolder]:
@@ -121,7 +151,8 @@ def _targets(
     # huggingface_hub reads the environment when it is imported.
     from huggingface_hub import get_token  # noqa: PLC0415
 
-    from stages.commands.publishing.hub_repository import HubRepository, set_timeout  # noqa: PLC0415
+    from stages.commands.publishing.hub_client import set_timeout  # noqa: PLC0415
+    from stages.commands.publishing.hub_repository import HubRepository  # noqa: PLC0415
 
     org = options.org or params.org
     if org and options.to is None:

@@ -78,11 +78,12 @@ def test_the_card_tells_how_to_load_and_to_reproduce(first: First) -> None:
     card = hub.repositories.read(hub.repository(NAME), "README.md").decode()
     revision = manifest(hub, NAME)["git_revision"]
 
-    assert DatasetCard(card).data.get("pretty_name") == "Tiny, unique"
+    assert DatasetCard(card).data.get("pretty_name") == "Tiny, unique (tiny)"
+    assert "\n# Tiny (tiny)\n\nThe rollouts are those of the model `tiny`.\n" in card
     assert f'load_dataset("{NAME}", revision="v1")' in card
     assert f"From git revision `{revision}` (tag release-1):" in card
     assert "git clone https://example.org/me/pipeline.git" in card
-    assert f"git checkout {revision}\nuv run dvc repro build@unique\n" in card
+    assert f"git checkout {revision}\nuv run dvc repro --pull build@unique\n" in card
     assert f"| make.py | {manifest(hub, NAME)['deps']['make.py']} |" in card
     assert "@misc{kernelbook-tiny-evals-unique-v1," in card
     assert "secret" not in card
@@ -126,14 +127,14 @@ def test_one_changed_row_is_one_commit_and_the_old_version_loads_by_its_tag(
     repository = hub.repository(NAME)
     assert repository.commits[repository.head].parent == before
     assert repository.tags == {"v1": before, "v2": repository.head}
-    assert "1 rows added: e" in said
-    assert "1 rows removed: c" in said
-    assert "1 rows changed: b" in said
+    assert "1 row added: e" in said
+    assert "1 row removed: c" in said
+    assert "1 row changed: b" in said
     found = manifest(hub, NAME, "v2")
     assert found["changes"] == {"added": 1, "removed": 1, "changed": 1}
     assert found["history"] == [{"revs": ["v1"], "rows": 4, "changes": None}]
     card = hub.repositories.read(repository, "README.md").decode()
-    assert "| v2 | 4 | 1 rows added, 1 removed, 1 changed |\n| v1 | 4 | the first version |" in card
+    assert "| v2 | 4 | 1 row added, 1 removed, 1 changed |\n| v1 | 4 | the first version |" in card
     assert loaded(hub, tmp_path / "home", NAME, "v1") == {"train": TRAIN, "validation": VALIDATION}
     assert loaded(hub, tmp_path / "home", NAME, "v2")["train"] == [TRAIN[0], row("b", "another"), row("e")]
 
@@ -175,6 +176,7 @@ def test_more_files_than_a_commit_takes_become_fewer(project: SmallProject, hub:
 
 def test_a_dry_run_shows_the_difference_and_changes_nothing(project: SmallProject, hub: HubServer) -> None:
     said = published(project, hub, "unique", "--rev", "v1", "--dry-run")
+    assert "overwrites" not in said
     assert "v1: 3 train, 1 validation rows, 5 files" in said
     assert hub.repositories.all == {}
     published(project, hub, "unique", "--rev", "v1")
@@ -184,7 +186,7 @@ def test_a_dry_run_shows_the_difference_and_changes_nothing(project: SmallProjec
 
     said = published(project, hub, "unique", "--rev", "v2", "--dry-run")
 
-    assert "1 rows added: e" in said
+    assert "1 row added: e" in said
     assert "0 rows removed" in said
-    assert [r.call for r in hub.received[before:] if r.method not in {"GET", "HEAD"}] == []
+    assert {r.call for r in hub.received[before:] if r.method not in {"GET", "HEAD"}} == {"validate_yaml"}
     assert list(hub.repository(NAME).tags) == ["v1"]

@@ -142,7 +142,7 @@ def test_a_card_that_somebody_edited_is_no_version(project: SmallProject, hub: H
     project.make("two")
     assert project.publish("unique", "--rev", "v3", "--org", "org", hub=env).returncode == 0
     card = hub.repositories.read(hub.repository(NAME), "README.md").decode()
-    assert "| v3 | 4 | 1 rows added, 1 removed, 0 changed |\n| v1, v2 | 4 | the first version |" in card
+    assert "| v3 | 4 | 1 row added, 1 removed, 0 changed |\n| v1, v2 | 4 | the first version |" in card
 
 
 def test_without_a_hub_there_is_one_line(project: SmallProject, hub: HubServer, env: dict[str, str]) -> None:

@@ -4,6 +4,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -12,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from stages.commands.publishing.local_folder import LocalFolder
-from stages.commands.publishing.manifest import FORMAT, Manifest
 from stages.commands.publishing.target import Package, State
 from tests.commands.small_project import TRAIN, VALIDATION, SmallProject, row
+from tests.commands.test_publish_parts import manifest
 from tests.hub_server import HubServer
 from tests.imports import ROOT
 
@@ -60,6 +61,29 @@ def test_the_same_version_in_two_folders_is_the_same_bytes(project: SmallProject
     published(project, "unique", "--rev", "v1", "--to", str(tmp_path / "two"))
 
     assert files(tmp_path / "one") == files(tmp_path / "two")
+
+
+@pytest.mark.parametrize("tracked", [False, True], ids=["all in git", "an input in DVC"])
+def test_the_commands_of_the_card_reproduce_it(project: SmallProject, tmp_path: Path, *, tracked: bool) -> None:
+    """In a clone, with what the remote has; without a remote where DVC tracks nothing that is needed."""
+    if tracked:
+        project.run("git", "rm", "--quiet", "--cached", "rows/unique.json")
+        project.run("dvc", "add", "--quiet", "rows/unique.json")
+        project.run("dvc", "remote", "add", "--quiet", "--default", "storage", str(tmp_path / "storage"))
+        project.make("an input in DVC")
+        project.run("dvc", "push", "--quiet", "rows/unique.json.dvc")
+    published(project, "unique", "--rev", "v1", "--to", str(tmp_path / "shared"))
+    card = (tmp_path / "shared" / NAME / "v1" / "README.md").read_text()
+    found = re.search(r"^uv run dvc (.*)$", card, re.MULTILINE)
+    assert found
+    clone = project.clone(tmp_path / "unused")
+    clone.folder = tmp_path / "clone"
+    project.run("git", "clone", "--quiet", str(project.folder), str(clone.folder))
+
+    clone.run("dvc", *found[1].split())
+
+    assert files(clone.folder / "data/datasets/unique") == files(project.folder / "data/datasets/unique")
+    assert clone.run("git", "status", "--porcelain") == ""
 
 
 def test_versions_follow_each_other(project: SmallProject, tmp_path: Path) -> None:
@@ -111,25 +135,7 @@ def test_a_changed_file_of_a_version_is_found(project: SmallProject, tmp_path: P
 
 def package(**files: Path | bytes) -> Package:
     """A version of anything."""
-    manifest = Manifest(
-        format=FORMAT,
-        variant="unique",
-        rev="v1",
-        identity="",
-        rows={},
-        files={},
-        schema="",
-        git_revision="",
-        stage="",
-        deps={},
-        inputs={},
-        params={},
-        sources={},
-        tools={},
-        changes=None,
-        history=[],
-    )
-    return Package(manifest, files)
+    return Package(manifest(), files)
 
 
 def test_a_copy_that_fails_leaves_nothing(tmp_path: Path) -> None:

@@ -28,6 +28,10 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("lineage") / "project"
     pins = root.parent / "pins.csv"
     pins.write_text("pins")
+    others = [root.parent / name / "pins.csv" for name in ("a", "b")]
+    for other in others:
+        other.parent.mkdir()
+        other.write_text(other.parent.name)
     note = HubFolder(repo="org/base", kind="dataset", revision="main", commit="c" * 40, license="mit", files={})
     for folder in ("stages/fetch", "note", "older", "data/datasets", "data/hub", "data/metrics"):
         (root / folder).mkdir(parents=True)
@@ -39,7 +43,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     main = {
         "ingest": {
             "cmd": "cp code.py data/records",
-            "deps": ["data/hub/base", "data/hub/older", "code.py", str(pins)],
+            "deps": ["data/hub/base", "data/hub/older", "code.py", str(pins), *map(str, others)],
             "params": ["ingest"],
             "outs": ["data/records"],
         },
@@ -91,7 +95,11 @@ def test_it_goes_back_to_what_no_stage_wrote(root: Path) -> None:
     assert unique.stage == "build@unique"
     assert list(unique.deps) == ["data/records"]
     lengths = {path: len(md5) for path, md5 in unique.inputs.items()}
-    assert lengths == {"code.py": 32, "note": 36, "older": 36, "pins.csv": 32}
+    assert lengths == {"code.py": 32, "note": 36, "older": 36, "pins.csv": 32} | {
+        "pins.csv (2)": 32,
+        "pins.csv (3)": 32,
+    }
+    assert len({unique.inputs[path] for path in unique.inputs if path.startswith("pins.csv")}) == 3
     assert unique.params == {"fetch.base": "x", "ingest": {"base": "data/hub/base", "pins": "pins.csv"}}
     assert unique.sources == {"org/base": f"{'a' * 40}, {'c' * 40}"}
 

@@ -1,19 +1,22 @@
 """What publishing is made of: comparing rows, fitting files into a commit, naming."""
 
+import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from stages.commands.publish import main, repository_name
 from stages.commands.publishing.checkout import public_address
-from stages.commands.publishing.dataset_folder import dataset_folder
+from stages.commands.publishing.dataset_folder import batch_hashes, dataset_folder
 from stages.commands.publishing.difference import difference
-from stages.commands.publishing.manifest import identity, parse
+from stages.commands.publishing.manifest import FORMAT, Changes, File, Former, Manifest, described, identity, parse
+from stages.commands.publishing.read_back import DifferentError, check_files
 from stages.commands.publishing.shards import regrouped
 
 
@@ -23,6 +26,14 @@ def data_file(folder: Path, name: str, rows: Sequence[dict[str, Any]]) -> dict[s
     (folder / "data").mkdir(parents=True, exist_ok=True)
     pq.write_table(pa.Table.from_pylist(list(rows)), folder / path)
     return {path: folder / path}
+
+
+def manifest(**fields: Any) -> Manifest:
+    """One of a version without anything but these fields."""
+    texts = dict.fromkeys(("variant", "identity", "schema", "git_revision", "stage"), "")
+    parts: dict[str, Any] = {name: {} for name in ("rows", "files", "deps", "inputs", "params", "sources", "tools")}
+    empty = {"format": FORMAT, "rev": "v1", "changes": None, "history": [], **texts, **parts}
+    return Manifest(**(empty | fields))
 
 
 def test_rows_are_compared_by_identity_and_content(tmp_path: Path) -> None:
@@ -37,8 +48,16 @@ def test_rows_are_compared_by_identity_and_content(tmp_path: Path) -> None:
     found = difference(old, new)
 
     assert (found.added, found.removed, found.changed) == (["e"], ["c"], ["b", "d"])
-    assert found.lines() == ["1 rows added: e", "1 rows removed: c", "2 rows changed: b, d"]
+    assert found.lines() == ["1 row added: e", "1 row removed: c", "2 rows changed: b, d"]
     assert difference(old, old).lines() == ["0 rows added", "0 rows removed", "0 rows changed"]
+
+
+def test_a_row_that_has_no_number_any_more_has_changed() -> None:
+    values = [None, float("nan"), float("inf"), -float("inf"), 0.0]
+    rows = pa.Table.from_pylist([{"reward": value, "more": [{"x": value}]} for value in values])
+    parts = [rows.select(["reward"]), rows.select(["more"])]
+
+    assert [len(set(batch_hashes(part))) for part in parts] == [5, 5]
 
 
 def test_rows_without_row_id_are_known_by_their_module_and_number(tmp_path: Path) -> None:
@@ -131,11 +150,43 @@ def test_the_identity_is_of_data_card_and_trainer_configurations() -> None:
 
 @pytest.mark.parametrize(
     ("content", "why"),
-    [(b"{}", "org/name: manifest.json is not a manifest of this program"), (b"no json", "is not a manifest")],
+    [
+        (b"{}", r"^v1/manifest\.json is not a manifest of this program"),
+        (b"no json", "is not a manifest"),
+        (b'{"format": 1}', "is not a manifest"),
+        (b'{"format": 2}', r"^v1/manifest\.json: expected format 1, got 2$"),
+    ],
 )
 def test_a_manifest_of_somebody_else_is_told_of(content: bytes, why: str) -> None:
     with pytest.raises(ValueError, match=why):
-        parse(content, "org/name")
+        parse(content, "v1/manifest.json")
+
+
+def test_a_manifest_may_have_fields_that_a_later_program_adds() -> None:
+    known = manifest(history=[Former(["v0"], 3, Changes(1, 2, 3))], files={"a": File("0", 1)})
+    later = json.loads(known.dump())
+    for place in (later, later["history"][0], later["history"][0]["changes"], later["files"]["a"]):
+        place["added_later"] = [1]
+
+    assert parse(json.dumps(later).encode()) == known
+
+
+def test_files_are_those_of_the_manifest(tmp_path: Path) -> None:
+    files = data_file(tmp_path, "train-00000-of-00001", [{"a": 1}, {"a": 2}])
+    files["README.md"] = tmp_path / "README.md"
+    files["README.md"].write_text("card")
+    told = manifest(rows={"train": 2}, files={path: described(file) for path, file in files.items()})
+    more = data_file(tmp_path, "train-00001-of-00002", [{"a": 3}])
+
+    check_files(files, told)
+    with pytest.raises(DifferentError, match=r"^data/train-00001-of-00002\.parquet is not in manifest\.json$"):
+        check_files(files | more, told)
+    with pytest.raises(DifferentError, match=r"^README\.md is missing$"):
+        check_files({path: file for path, file in files.items() if path != "README.md"}, told)
+    with pytest.raises(
+        DifferentError, match=r"^the files have \{'train': 2\} rows, manifest\.json says \{'train': 3\}$"
+    ):
+        check_files(files, msgspec.structs.replace(told, rows={"train": 3}))
 
 
 @pytest.mark.parametrize(

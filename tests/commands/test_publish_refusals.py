@@ -1,8 +1,12 @@
 """What is not published, and who is told why in one line."""
 
+from pathlib import Path
+
+import pytest
+
 from tests.commands.hub_publishing import NAME, published, refused
 from tests.commands.small_project import TRAIN, SmallProject
-from tests.hub_server import HubServer
+from tests.hub_server import Fault, HubServer
 
 
 def test_a_version_never_changes(project: SmallProject, hub: HubServer) -> None:
@@ -17,7 +21,25 @@ def test_a_version_never_changes(project: SmallProject, hub: HubServer) -> None:
         f"publish: {NAME} on the Hub: v1 is there with other content; a version never changes: choose another --rev"
     )
     assert hub.repository(NAME).head == head
-    assert [name for _, name in hub.repositories.all] == [NAME], "none is published when one cannot be"
+    other = "org/kernelbook-tiny-evals"
+    assert list(hub.repository(other).tags) == ["v1"], "the other datasets do not wait for another name"
+    before = len(hub.received)
+    assert refused(project, hub, "all", "--rev", "v1", "--org", "org", "--dry-run") == why
+    assert [r.call for r in hub.received[before:] if r.method not in {"GET", "HEAD"}] == []
+
+
+def test_all_is_looked_at_before_the_first_is_published(project: SmallProject, hub: HubServer) -> None:
+    """The dry run says what the run would."""
+    make = project.folder / "make.py"
+    make.write_text(make.read_text().replace("license: mit", "license: {'mit' if variant == 'evals' else 'my-own'}"))
+    project.make("one licence")
+    words = ("all", "--rev", "v1", "--org", "org")
+
+    why = refused(project, hub, *words)
+
+    assert why.startswith(f'publish: {NAME} on the Hub: the Hub refuses the card: "license" must be one of [')
+    assert hub.repositories.all == {}
+    assert refused(project, hub, *words, "--dry-run") == why
 
 
 def test_only_what_is_committed_and_reproduced_is_published(project: SmallProject, hub: HubServer) -> None:
@@ -70,7 +92,7 @@ def test_token_and_endpoint_may_stand_in_the_file_env(project: SmallProject, hub
     done = project.publish("unique", "--rev", "v1", "--org", "org", "--dry-run", hub=shell)
 
     assert done.returncode == 0, done.stderr
-    assert {request.token for request in hub.received} == {"hf_write"}
+    assert {request.token for request in hub.received if request.call != "validate_yaml"} == {"hf_write"}
 
 
 def test_a_token_that_may_not_write_is_named(project: SmallProject, hub: HubServer) -> None:
@@ -102,3 +124,68 @@ def test_wrong_words_are_told(project: SmallProject, hub: HubServer) -> None:
     assert refused(project, hub, "unique", "--rev", "v1", "--to", "shared", "--public") == (
         "publish: --public: expected with a repository of the Hub, not with --to"
     )
+
+
+def test_an_endpoint_that_is_none_is_told_at_once(project: SmallProject) -> None:
+    done = project.publish("unique", "--rev", "v1", "--org", "me", hub={"HF_ENDPOINT": "nonsense", "HF_TOKEN": "t"})
+
+    assert (done.returncode, done.stderr) == (
+        1,
+        "publish: HF_ENDPOINT: expected an address such as https://huggingface.co, got 'nonsense'\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "told"),
+    [
+        ("lfs_upload", 403, "the Hub does not accept the token in HF_TOKEN, or what it is used for (403"),
+        ("lfs_upload", 409, "the Hub answered 409"),
+        ("create", 409, "not on the Hub, or private"),
+        ("tag", 409, "the Hub refuses the tag v1 (409 scripted); choose another --rev"),
+    ],
+)
+def test_what_the_hub_refuses_is_told(project: SmallProject, hub: HubServer, call: str, status: int, told: str) -> None:
+    hub.script = lambda request: Fault(status=status) if request.call == call else None
+
+    why = refused(project, hub, "unique", "--rev", "v1", "--org", "org")
+
+    assert why.startswith(f"publish: {NAME} on the Hub: {told}")
+
+
+def test_a_manifest_of_another_program_is_told_once(project: SmallProject, hub: HubServer) -> None:
+    hub.add("datasets", NAME, {"manifest.json": b'{"name": "app"}'}, private=True)
+
+    assert refused(project, hub, "unique", "--rev", "v1", "--org", "org").startswith(
+        f"publish: {NAME} on the Hub: manifest.json is not a manifest of this program: "
+    )
+
+
+def test_a_folder_that_would_block_the_next_run_or_takes_nothing_is_refused(
+    project: SmallProject, tmp_path: Path
+) -> None:
+    """Also by the dry run."""
+    (tmp_path / "file").touch()
+    refusals = {
+        "out": "publish: --to out: git would see it, and the next run a dirty tree; take a folder elsewhere",
+        ".": "publish: --to .: git would see it, and the next run a dirty tree; take a folder elsewhere",
+        str(tmp_path / "file"): f"publish: {tmp_path}/file/kernelbook-tiny-evals-unique: {tmp_path}/file is no folder",
+    }
+    for folder, why in refusals.items():
+        for words in (["--dry-run"], []):
+            done = project.publish("unique", "--rev", "v1", "--to", folder, *words)
+            assert (done.returncode, done.stderr) == (1, f"{why}\n"), folder
+
+    done = project.publish("unique", "--rev", "v1", "--to", "data/published/mine", "--dry-run")
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_commit_that_nobody_else_has_is_warned_of(project: SmallProject, tmp_path: Path) -> None:
+    words = ("unique", "--rev", "v1", "--dry-run")
+    project.run("git", "init", "--quiet", "--bare", str(tmp_path / "origin.git"))
+    project.run("git", "remote", "add", "origin", str(tmp_path / "origin.git"))
+    revision = project.run("git", "rev-parse", "HEAD")[:12]
+    warning = f"publish: no branch of origin that this clone knows has {revision}: push it, the card cites it\n"
+
+    assert warning in project.publish(*words).stderr
+    project.run("git", "push", "--quiet", "origin", "main")
+    assert "push it" not in project.publish(*words).stderr

@@ -22,6 +22,8 @@ class Checkout:
     """Names of the git tags on it."""
     url: str | None
     """Of the remote `origin`, as `public_address` gives it; None where there is none."""
+    pushed: bool
+    """Some branch of `origin` has the commit, as far as this clone knows; also where there is no `origin`."""
 
 
 def clean_checkout(root: Path) -> Checkout:
@@ -37,8 +39,20 @@ def clean_checkout(root: Path) -> Checkout:
     revision, date = _git(root, "show", "--no-patch", "--no-show-signature", "--format=%H %cs", "HEAD").split()
     tags = tuple(sorted(_git(root, "tag", "--points-at", "HEAD").split()))
     remotes = _git(root, "remote").split()
-    url = _git(root, "remote", "get-url", "origin").strip() if "origin" in remotes else None
-    return Checkout(revision, date[:4], tags, url and public_address(url))
+    if "origin" not in remotes:
+        return Checkout(revision, date[:4], tags, None, pushed=True)
+    url = _git(root, "remote", "get-url", "origin").strip()
+    pushed = bool(_git(root, "branch", "--remotes", "--list", "origin/*", "--contains", revision).strip())
+    return Checkout(revision, date[:4], tags, public_address(url), pushed=pushed)
+
+
+def is_ignored(root: Path, folder: Path) -> bool:
+    """Whether git sees nothing of what is written to a folder: it lies elsewhere, or is ignored."""
+    inside = folder.resolve()
+    if not inside.is_relative_to(root.resolve()):
+        return True
+    command = ["git", "check-ignore", "--quiet", str(inside / "file")]
+    return subprocess.run(command, cwd=root, capture_output=True, check=False).returncode == 0  # noqa: S603
 
 
 def public_address(url: str) -> str | None:

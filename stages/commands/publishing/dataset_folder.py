@@ -1,10 +1,12 @@
 """A dataset as `build` wrote it: Parquet files of its splits, a card, and what the card shows."""
 
+import math
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,6 +15,8 @@ from stages.commands.publishing.manifest import described
 from stages.shared.records import short_hash
 
 _FILE = re.compile(r"data/(?P<split>\w+)-(?P<number>\d{5})-of-\d{5}\.parquet")
+DATA = "data/"
+"""Begins the path of every data file."""
 _CARD = "README.md"
 _OTHER = re.compile(r"LICENSE\.md|assets/\w+\.svg", re.ASCII)
 """What `build` writes beside the data and the card."""
@@ -48,7 +52,7 @@ def dataset_folder(variant: str, folder: Path) -> DatasetFolder | None:
             other columns than those of the first file.
     """
     found = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
-    files = {path: file for path, file in found.items() if path.startswith("data/")}
+    files = {path: file for path, file in found.items() if path.startswith(DATA)}
     others = {path: file for path, file in found.items() if path not in files and path != _CARD}
     for path, file in others.items():
         if not _OTHER.fullmatch(path):
@@ -80,7 +84,16 @@ def split_of(path: str) -> str:
 
 def batch_hashes(batch: pa.RecordBatch | pa.Table) -> list[str]:
     """A hash of each row: equal rows have equal hashes, whatever file or library they come from."""
-    return [short_hash(row) for row in batch.to_pylist()]
+    return [short_hash(_spelled(row)) for row in batch.to_pylist()]
+
+
+def _spelled(value: Any) -> Any:
+    """A value that JSON has: for NaN and the infinities it has nothing but null."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    if isinstance(value, dict):
+        return {name: _spelled(item) for name, item in value.items()}
+    return [_spelled(item) for item in value] if isinstance(value, list) else value
 
 
 def split_hashes(files: Mapping[str, Path], split: str) -> Iterator[str]:

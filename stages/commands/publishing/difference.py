@@ -6,6 +6,7 @@ from pathlib import Path
 
 from stages.commands.publishing.dataset_folder import keyed_hashes
 from stages.commands.publishing.manifest import Changes
+from stages.shared.cards.markdown import rows_text
 
 _SHOWN = 5
 
@@ -47,4 +48,4 @@ def difference(old: Mapping[str, Path], new: Mapping[str, Path]) -> Difference:
 
 def _line(what: str, keys: list[str]) -> str:
     shown = ", ".join(keys[:_SHOWN]) + (", ..." if len(keys) > _SHOWN else "")
-    return f"{len(keys):,} rows {what}" + (f": {shown}" if keys else "")
+    return f"{rows_text(len(keys))} {what}" + (f": {shown}" if keys else "")

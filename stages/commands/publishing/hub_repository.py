@@ -3,57 +3,35 @@
 Imports `huggingface_hub`, which reads the environment then: `hub_environment.prepare` comes before.
 """
 
-import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-import httpx2
-from huggingface_hub import (
-    CommitOperationAdd,
-    CommitOperationDelete,
-    DatasetCard,
-    HfApi,
-    hf_hub_download,
-    set_client_factory,
-    snapshot_download,
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, hf_hub_download, snapshot_download
+from huggingface_hub.errors import (
+    HfHubHTTPError,
+    RemoteEntryNotFoundError,
+    RepositoryNotFoundError,
+    RevisionNotFoundError,
 )
-from huggingface_hub.errors import HfHubHTTPError, RemoteEntryNotFoundError, RepositoryNotFoundError
-from huggingface_hub.utils._http import default_client_factory  # nothing public makes what it makes
 
 from stages.commands.publishing.card import Place
 from stages.commands.publishing.checkout import public_address
+from stages.commands.publishing.dataset_folder import DATA
+from stages.commands.publishing.hub_card import check_card
 from stages.commands.publishing.manifest import NAME, Manifest, parse
-from stages.commands.publishing.target import Package, State
+from stages.commands.publishing.target import Package, State, matching, published
 from stages.shared.hub.retry import WAITS_S, patiently
 
 log = logging.getLogger("publish")
 Result = TypeVar("Result")
 _KIND = "dataset"
-_TIMEOUTS = ("connect", "read", "write", "pool")
-_DATA = "data/"
 _TAKEN, _MOVED = 409, 412
-"""Statuses of the Hub: a tag that exists; a branch that is not at the parent commit."""
-
-
-def set_timeout(seconds: float) -> None:
-    """Let no request wait longer than this for the next byte: by itself `huggingface_hub` waits for ever.
-
-    Several of its calls say so explicitly, which overrides the timeout of a client, so each request is changed.
-    """
-
-    def limit(request: httpx2.Request) -> None:
-        given = request.extensions.get("timeout", {})
-        request.extensions["timeout"] = {kind: given.get(kind) or seconds for kind in _TIMEOUTS}
-
-    def client() -> httpx2.Client:
-        made = default_client_factory()
-        made.event_hooks = {**made.event_hooks, "request": [*made.event_hooks["request"], limit]}
-        return made
-
-    set_client_factory(client)
+"""Statuses of the Hub: a repository or a tag that exists; a branch that is not at the parent commit."""
+_MADE_BY_THE_HUB = frozenset({".gitattributes"})
+"""What a repository has when it is created."""
 
 
 class HubRepository:
@@ -83,7 +61,10 @@ class HubRepository:
             log.info("%s: is private and stays so; its settings on the Hub change that", self._name)
         refs = self._ask("list versions", lambda: self._api.list_repo_refs(self._name, repo_type=_KIND))
         head = next((branch.target_commit for branch in refs.branches if branch.name == "main"), str(info.sha))
-        return State(head, self.manifest(head), {tag.name: tag.target_commit for tag in refs.tags})
+        tags = {tag.name: tag.target_commit for tag in refs.tags}
+        found = self.manifest(head)
+        version = published(head, found, tags, self.manifest) if found else head
+        return State(head, found, tags, version, self._files(head))
 
     def manifest(self, commit: str) -> Manifest | None:
         """Of the files at a commit."""
@@ -94,16 +75,21 @@ class HubRepository:
             )
         except RemoteEntryNotFoundError:
             return None
-        return parse(Path(found).read_bytes(), self.where)
+        return parse(Path(found).read_bytes())
 
-    def files(self, commit: str, *, data_only: bool = False) -> Path:
-        """Download a commit into the cache, which is empty when a run begins."""
-        wanted = [f"{_DATA}*"] if data_only else None
+    def files(self, commit: str, patterns: Collection[str]) -> dict[str, Path]:
+        """Downloaded into the cache, which is empty when a run begins."""
         found = self._ask(
             "download",
-            lambda: snapshot_download(self._name, repo_type=_KIND, revision=commit, allow_patterns=wanted),
+            lambda: snapshot_download(self._name, repo_type=_KIND, revision=commit, allow_patterns=[*patterns]),
         )
-        return Path(found)
+        return matching(Path(found), patterns)
+
+    def check(self, package: Package) -> None:
+        """Whether the Hub takes the card."""
+        card = package.files["README.md"]
+        assert isinstance(card, bytes)
+        self._ask("check the card", partial(check_card, card.decode()))
 
     def commit(self, package: Package, parent: State) -> str:
         """Upload the files, then make them a version by one commit on top of `parent`.
@@ -112,13 +98,14 @@ class HubRepository:
         the main branch before it is tried again.
 
         Raises:
-            ValueError: the card is refused, or another commit came in between.
+            ValueError: another commit came in between.
         """
         parent_commit = parent.commit or self._create()
-        self._validate(package.files["README.md"])
+        if parent.commit is None and not self._files(parent_commit) <= _MADE_BY_THE_HUB:
+            return self._same(parent_commit, package)
         additions = [CommitOperationAdd(path, content) for path, content in package.contents.items()]
-        self._upload([addition for addition in additions if addition.path_in_repo.startswith(_DATA)])
-        deletions = [CommitOperationDelete(path) for path in self._stale(parent_commit, package)]
+        self._upload([addition for addition in additions if addition.path_in_repo.startswith(DATA)])
+        deletions = [CommitOperationDelete(path) for path in package.deletions]
 
         def attempt() -> str:
             head = str(self._info().sha)
@@ -136,34 +123,56 @@ class HubRepository:
                     if error.response.status_code != _MOVED:
                         raise
                     head = str(self._info().sha)
-            found = self.manifest(head)
-            if found is None or found.identity != package.manifest.identity:
-                raise ValueError("another commit came in between; run again")
-            return head
+            return self._same(head, package)
 
         return self._ask("commit", attempt)
 
     def tag(self, rev: str, commit: str) -> None:
         """Make a tag; one that is there stays where it is."""
 
-        def attempt() -> None:
+        def attempt() -> str | None:
             try:
                 self._api.create_tag(self._name, tag=rev, revision=commit, repo_type=_KIND)
             except HfHubHTTPError as error:
                 if error.response.status_code != _TAKEN:
                     raise
+                return error.server_message or ""
+            return None
 
-        self._ask("tag", attempt)
-        found = self._ask("look up the tag", lambda: self._api.repo_info(self._name, repo_type=_KIND, revision=rev))
+        refused = self._ask("tag", attempt)
+        try:
+            found = self._ask("look up the tag", lambda: self._api.repo_info(self._name, repo_type=_KIND, revision=rev))
+        except RevisionNotFoundError:
+            if refused is None:
+                raise
+            raise ValueError(f"the Hub refuses the tag {rev} ({_TAKEN} {refused}); choose another --rev") from None
         if found.sha != commit:
             raise ValueError(f"{rev} is the name of another version; choose another --rev")
 
     def _create(self) -> str:
-        self._ask(
-            "create the repository",
-            lambda: self._api.create_repo(self._name, repo_type=_KIND, private=not self._public, exist_ok=True),
-        )
+        def attempt() -> None:
+            try:
+                self._api.create_repo(self._name, repo_type=_KIND, private=not self._public)
+            except HfHubHTTPError as error:
+                # Somebody was faster, or this run was and the answer was lost.
+                if error.response.status_code != _TAKEN:
+                    raise
+
+        self._ask("create the repository", attempt)
         return str(self._info().sha)
+
+    def _same(self, head: str, package: Package) -> str:
+        """The head of the main branch, where it is the version of the package."""
+        found = self.manifest(head)
+        if found is None or found.identity != package.manifest.identity:
+            raise ValueError("another commit came in between; run again")
+        return head
+
+    def _files(self, commit: str) -> frozenset[str]:
+        listed = self._ask(
+            "list files", lambda: self._api.list_repo_files(self._name, repo_type=_KIND, revision=commit)
+        )
+        return frozenset(listed)
 
     def _info(self) -> Any:
         """Asked again before the commit: while files go up, somebody may make the repository public."""
@@ -171,18 +180,6 @@ class HubRepository:
         if not info.private and not self._public:
             raise ValueError("the repository is public: publish there with --public")
         return info
-
-    def _validate(self, card: Path | bytes) -> None:
-        assert isinstance(card, bytes)
-        text = card.decode()
-
-        def attempt() -> None:
-            try:
-                DatasetCard(text).validate()
-            except ValueError as error:
-                raise ValueError(f"the Hub refuses the card: {_refusals(str(error))}") from None
-
-        self._ask("check the card", attempt)
 
     def _upload(self, additions: list[Any]) -> None:
         """One file at a time, so that a log shows how far it is. `huggingface_hub` repeats requests by itself here."""
@@ -192,25 +189,11 @@ class HubRepository:
             upload = partial(self._api.preupload_lfs_files, self._name, [addition], repo_type=_KIND)
             self._ask(f"upload {path}", upload, waits_s=())
 
-    def _stale(self, parent_commit: str, package: Package) -> list[str]:
-        """Files of the version before that the new one does not have: data files, and what its manifest names."""
-        old = self.manifest(parent_commit)
-        there = self._ask(
-            "list files", lambda: self._api.list_repo_files(self._name, repo_type=_KIND, revision=parent_commit)
-        )
-        ours = {path for path in there if path.startswith(_DATA)} | set(old.files if old else {})
-        return sorted((ours & set(there)) - set(package.contents))
-
     def _ask(self, what: str, call: Callable[[], Result], waits_s: Sequence[float] = WAITS_S) -> Result:
         try:
             return patiently(what, call, waits_s)
-        except RuntimeError as error:  # of Xet, the storage of the Hub
-            raise ValueError(f"{what}: {error}; run again, nothing is done twice") from error
-
-
-def _refusals(answer: str) -> str:
-    """What the Hub's validation says, out of its JSON."""
-    try:
-        return "; ".join(error["message"] for error in json.loads(answer)["errors"])
-    except (ValueError, KeyError, TypeError):
-        return answer
+        except RuntimeError as error:
+            if isinstance(error.__cause__, HfHubHTTPError):  # the answer to an upload
+                raise error.__cause__ from None
+            # Of Xet, the storage of the Hub.
+            raise ValueError(f"{what}: {error.__cause__ or error}; run again, nothing is done twice") from error

@@ -56,6 +56,22 @@ def reproduced(root: Path, folder: str, name: str, beside: Path) -> dict[str, Li
         return {found: _lineage(root, writer, writer[folder + found]) for found in chosen}
 
 
+@contextmanager
+def held(root: Path, paths: Iterable[Path]) -> Iterator[None]:
+    """Let no `dvc repro` write these outs; it says that they are busy. A process that is killed holds them no longer.
+
+    Raises:
+        ValueError: one is being written.
+    """
+    from dvc.rwlock import rwlock  # noqa: PLC0415  # takes 0.3 s
+
+    with _opened(root) as repo:
+        read = [str(root / path) for path in paths]
+        hardlink = repo.config["core"].get("hardlink_lock", False)
+        with rwlock(repo.tmp_dir, repo.fs, "publish", read=read, write=[], hardlink=hardlink):
+            yield
+
+
 def _lineage(root: Path, writer: Mapping[str, Any], last: Any) -> Lineage:
     inputs: dict[str, str] = {}
     params: dict[str, Any] = {}
@@ -105,9 +121,14 @@ def _params(stage: Any) -> list[dict[str, Any]]:
 
 
 def _portable(value: Any) -> Any:
-    """A value without the places of this machine: of an absolute path only the name is told."""
+    """A value without the places of this machine: of an absolute path only the name is told, numbered where needed."""
     if isinstance(value, Mapping):
-        return {_portable(key): _portable(item) for key, item in sorted(value.items())}
+        named: dict[Any, Any] = {}
+        # The paths of the repository keep their names.
+        for key, item in sorted(value.items(), key=lambda pair: (portable(pair[0]) != pair[0], pair[0])):
+            names = (portable(key), *(f"{portable(key)} ({number})" for number in range(2, len(value) + 1)))
+            named[next(name for name in names if name not in named)] = _portable(item)
+        return named
     if isinstance(value, list):
         return [_portable(item) for item in value]
     return portable(value)

@@ -3,13 +3,13 @@
 import fcntl
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from stages.commands.publishing.card import Place
 from stages.commands.publishing.manifest import NAME, Manifest, parse
-from stages.commands.publishing.target import Package, State
+from stages.commands.publishing.target import Package, State, matching
 from stages.shared.atomic import replacing
 
 
@@ -32,15 +32,27 @@ class LocalFolder:
             return State(None, None)
         manifests = {commit: self._manifest(commit) for commit in sorted(set(tags.values()))}
         current = max(manifests, key=lambda commit: (len(manifests[commit].history), commit))
-        return State(current, manifests[current], tags)
+        return State(current, manifests[current], tags, version=current)
 
     def manifest(self, commit: str) -> Manifest | None:
         """Of any version."""
         return self._manifest(commit)
 
-    def files(self, commit: str, *, data_only: bool = False) -> Path:  # noqa: ARG002  # nothing is copied
-        """The folder of a version itself."""
-        return self._folder / commit
+    def files(self, commit: str, patterns: Collection[str]) -> dict[str, Path]:
+        """In the folder of the version itself."""
+        return matching(self._folder / commit, patterns)
+
+    def check(self, package: Package) -> None:
+        """The folder can be made and written to, and has no such version."""
+        target = self._folder / package.manifest.rev
+        if target.exists():
+            raise ValueError(f"{target} is there and holds no version; remove it or choose another --rev")
+        there = next(path for path in self._folder.absolute().parents if path.exists())
+        there = self._folder if self._folder.exists() else there
+        if not there.is_dir():
+            raise ValueError(f"{there} is no folder")
+        if not os.access(there, os.W_OK | os.X_OK):
+            raise ValueError(f"{there} may not be written to")
 
     def commit(self, package: Package, parent: State) -> str:
         """Write a folder under another name, and everything in it to the disk, before it gets its own."""
@@ -49,8 +61,7 @@ class LocalFolder:
         with _alone(self._folder):
             if self.state() != parent:
                 raise ValueError("another version came in between; run again")
-            if target.exists():
-                raise ValueError(f"{target} is there and holds no version; remove it or choose another --rev")
+            self.check(package)
             with replacing(target) as partial:
                 for path, content in package.contents.items():
                     _write(partial / path, content)
@@ -70,7 +81,7 @@ class LocalFolder:
         _sync(self._folder)
 
     def _manifest(self, commit: str) -> Manifest:
-        return parse((self._folder / commit / NAME).read_bytes(), str(self._folder / commit))
+        return parse((self._folder / commit / NAME).read_bytes(), f"{commit}/{NAME}")
 
 
 @contextmanager

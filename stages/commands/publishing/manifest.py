@@ -15,7 +15,13 @@ FORMAT = 1
 _TOOLS = ("datasets", "dvc", "huggingface-hub", "pyarrow")
 
 
-class Changes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _Format(msgspec.Struct, frozen=True):
+    """What every format has."""
+
+    format: int
+
+
+class Changes(msgspec.Struct, frozen=True):
     """Rows against the version before."""
 
     added: int
@@ -23,7 +29,7 @@ class Changes(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     changed: int
 
 
-class Former(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Former(msgspec.Struct, frozen=True):
     """A version that this one follows."""
 
     revs: list[str]
@@ -32,14 +38,14 @@ class Former(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """None for the first version."""
 
 
-class File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class File(msgspec.Struct, frozen=True):
     """A file of the version."""
 
     sha256: str
     size: int
 
 
-class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class Manifest(msgspec.Struct, frozen=True):
     """A version of a dataset."""
 
     format: int
@@ -76,24 +82,28 @@ class Manifest(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
         """Equal manifests are equal bytes."""
         return msgspec.json.format(msgspec.json.encode(self, order="sorted"), indent=2) + b"\n"
 
+    def revs(self) -> set[str]:
+        """The names under which this version and those before it were published."""
+        return {self.rev}.union(*(former.revs for former in self.history))
+
     def former(self, revs: list[str]) -> list[Former]:
         """The history of the version that comes after this one; `revs` are the names that this one has."""
         return [Former(revs or [self.rev], sum(self.rows.values()), self.changes), *self.history]
 
 
-def parse(content: bytes, where: str) -> Manifest:
-    """Read a manifest.
+def parse(content: bytes, file: str = NAME) -> Manifest:
+    """Read a manifest. Fields that this program does not know are left out: a later one may add some.
 
     Raises:
-        ValueError: it is none, or of another format; `where` says whose.
+        ValueError: it is none, or of another format; `file` is how the message calls it.
     """
     try:
-        found = msgspec.json.decode(content, type=Manifest)
+        found = msgspec.json.decode(content, type=_Format).format
+        if found != FORMAT:
+            raise ValueError(f"{file}: expected format {FORMAT}, got {found}")
+        return msgspec.json.decode(content, type=Manifest)
     except msgspec.DecodeError as error:
-        raise ValueError(f"{where}: {NAME} is not a manifest of this program: {error}") from None
-    if found.format != FORMAT:
-        raise ValueError(f"{where}: {NAME}: expected format {FORMAT}, got {found.format}")
-    return found
+        raise ValueError(f"{file} is not a manifest of this program: {error}") from None
 
 
 def identity(files: Mapping[str, str], card: str, trainers: Mapping[str, str]) -> str:

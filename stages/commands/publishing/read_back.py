@@ -10,33 +10,42 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from stages.commands.publishing.card import Place
-from stages.commands.publishing.dataset_folder import DatasetFolder, batch_hashes, split_hashes, split_of
+from stages.commands.publishing.dataset_folder import DATA, DatasetFolder, batch_hashes, split_hashes, split_of
 from stages.commands.publishing.manifest import NAME, Manifest, described
 from stages.shared.hub.retry import patiently
 
 _ROWS = 500
 
 
-def check_files(folder: Path, manifest: Manifest) -> None:
-    """Compare the files of a version with its manifest.
+class DifferentError(ValueError):
+    """A version is not what its manifest says."""
+
+
+def of_version(manifest: Manifest) -> list[str]:
+    """Patterns of the files that belong to a version; whatever is under `data` would be loaded with it."""
+    return [*manifest.files, f"{DATA}*"]
+
+
+def check_files(files: Mapping[str, Path], manifest: Manifest) -> None:
+    """Compare the files of a version, by path, with its manifest.
 
     Raises:
-        ValueError: a file that is missing, too many or different, or a split with another number of rows.
+        DifferentError: a file that is missing, too many or different, or a split with another number of rows.
     """
-    data = {path.relative_to(folder).as_posix() for path in (folder / "data").rglob("*") if path.is_file()}
-    extra = sorted(data - set(manifest.files))
+    data = {path: file for path, file in files.items() if path.startswith(DATA)}
+    extra = sorted(data.keys() - manifest.files.keys())
     if extra:
-        raise ValueError(f"{extra[0]} is not in {NAME}")
+        raise DifferentError(f"{extra[0]} is not in {NAME}")
     for path, expected in manifest.files.items():
-        if not (folder / path).is_file():
-            raise ValueError(f"{path} is missing")
-        if described(folder / path) != expected:
-            raise ValueError(f"{path} is not what {NAME} says: its SHA-256 or size differs")
+        if path not in files:
+            raise DifferentError(f"{path} is missing")
+        if described(files[path]) != expected:
+            raise DifferentError(f"{path} is not what {NAME} says: its SHA-256 or size differs")
     rows: dict[str, int] = {}
-    for path in sorted(data):
-        rows[split_of(path)] = rows.get(split_of(path), 0) + pq.read_metadata(folder / path).num_rows
+    for path, file in data.items():
+        rows[split_of(path)] = rows.get(split_of(path), 0) + pq.read_metadata(file).num_rows
     if rows != manifest.rows:
-        raise ValueError(f"the files have {rows} rows, {NAME} says {manifest.rows}")
+        raise DifferentError(f"the files have {rows} rows, {NAME} says {manifest.rows}")
 
 
 def check_rows(place: Place, dataset: DatasetFolder) -> None:

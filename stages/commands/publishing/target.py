@@ -1,7 +1,8 @@
 """What a place that holds published versions can do: the Hub, or a local folder."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Protocol
 
@@ -19,11 +20,10 @@ class State:
     """Of the current version; None where it was not published by this program."""
     tags: dict[str, str] = field(default_factory=dict)
     """Commit by the name of a version."""
-
-    @property
-    def version(self) -> str | None:
-        """The commit that was published, which the current one follows where somebody edited the card by hand."""
-        return self.tags.get(self.manifest.rev, self.commit) if self.manifest else self.commit
+    version: str | None = None
+    """The commit that was published, which the current one follows where somebody edited the card by hand."""
+    files: frozenset[str] = frozenset()
+    """Paths of what a new commit is laid over; none where each version has a folder of its own."""
 
     def revs(self) -> list[str]:
         """The names of the current version."""
@@ -37,6 +37,8 @@ class Package:
     manifest: Manifest
     files: Mapping[str, Path | bytes]
     """By path, without the manifest."""
+    deletions: Collection[str] = ()
+    """Paths of the current version that this one has not."""
 
     @property
     def contents(self) -> dict[str, Path | bytes]:
@@ -59,8 +61,15 @@ class Target(Protocol):
     def manifest(self, commit: str) -> Manifest | None:
         """Of any version."""
 
-    def files(self, commit: str, *, data_only: bool = False) -> Path:
-        """A folder with the files of a version, as the target gives them to anybody."""
+    def files(self, commit: str, patterns: Collection[str]) -> dict[str, Path]:
+        """The files of a version by path, as the target gives them to anybody: those that match one of the patterns."""
+
+    def check(self, package: Package) -> None:
+        """What `commit` would find wrong with the package or the place, before anything is written.
+
+        Raises:
+            ValueError: the package would be refused.
+        """
 
     def commit(self, package: Package, parent: State) -> str:
         """Add a version, whole or not at all; names its commit.
@@ -75,3 +84,19 @@ class Target(Protocol):
         Raises:
             ValueError: the name is taken by another one.
         """
+
+
+def published(commit: str, manifest: Manifest, tags: Mapping[str, str], read: Callable[[str], Manifest | None]) -> str:
+    """The commit that the manifest of `commit` was published with: where its tag is, if that is the same version.
+
+    Somebody may have edited the card since; or the tag has been given to another version while this one had none.
+    """
+    tagged = tags.get(manifest.rev, commit)
+    there = manifest if tagged == commit else read(tagged)
+    return tagged if there and there.identity == manifest.identity else commit
+
+
+def matching(folder: Path, patterns: Collection[str]) -> dict[str, Path]:
+    """The files of a folder that match one of the patterns, by path, sorted."""
+    found = {file.relative_to(folder).as_posix(): file for file in sorted(folder.rglob("*")) if file.is_file()}
+    return {path: file for path, file in found.items() if any(fnmatch(path, pattern) for pattern in patterns)}

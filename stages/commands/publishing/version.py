@@ -1,45 +1,26 @@
 """Plan a version of a dataset, and carry the plan out."""
 
-from collections.abc import Mapping
+from collections.abc import Collection
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 
-from stages.commands.publishing.card import Release, completed
-from stages.commands.publishing.checkout import Checkout
-from stages.commands.publishing.dataset_folder import DatasetFolder
+from stages.commands.publishing.dataset_folder import DATA
 from stages.commands.publishing.difference import Difference, difference
-from stages.commands.publishing.lineage import Lineage
-from stages.commands.publishing.manifest import FORMAT, Manifest, described, identity, tools
-from stages.commands.publishing.read_back import check_files, check_rows
+from stages.commands.publishing.manifest import NAME
+from stages.commands.publishing.packaging import packaged
+from stages.commands.publishing.read_back import DifferentError, check_files, check_rows, of_version
 from stages.commands.publishing.shards import regrouped
+from stages.commands.publishing.source import Source
 from stages.commands.publishing.target import Package, State, Target
-from stages.commands.publishing.trainer_configs import trainer_configs
-from stages.commands.publishing.training import Training
+
+_SHOWN = 10
 
 
-@dataclass(frozen=True)
-class Source:
-    """What is to be published, and under which names."""
+class TakenError(ValueError):
+    """The name of the version belongs to other content."""
 
-    dataset: DatasetFolder
-    repository: str
-    rev: str
-    checkout: Checkout
-    lineage: Lineage
-    training: Training | None
-    """What trainers have to know; None for a dataset that is not made to train on."""
-
-    def trainers(self, repository: str, revision: str | None) -> dict[str, str]:
-        """Texts of the trainer configurations, by path."""
-        if self.training is None:
-            return {}
-        return trainer_configs(repository, revision, self.training, self.dataset.rows)
-
-    @cached_property
-    def identity(self) -> str:
-        """What makes another version equal to this one, see `manifest.identity`."""
-        return identity(self.dataset.hashes, self.dataset.card, self.trainers("repository", "rev"))
+    def __init__(self, rev: str) -> None:
+        super().__init__(f"{rev} is there with other content; a version never changes: choose another --rev")
 
 
 @dataclass(frozen=True)
@@ -71,30 +52,61 @@ class Plan:
         size = sum(file.size for file in self.package.manifest.files.values())
         what = f"{rev}: {counted} rows, {len(self.package.contents)} files, {size / 1e6:.1f} MB"
         if self.state.manifest is None:
-            return [f"{what}, the first version"]
+            return [f"{what}, the first version", *self.losses()]
         before = ", ".join(self.state.revs()) or "main"
-        return [f"{what}, after {before}", *self.difference.lines()]
+        edited = [] if self.state.version == self.state.commit else [f"what was edited since {before} is overwritten"]
+        return [f"{what}, after {before}", *self.difference.lines(), *edited, *self.losses()]
+
+    def losses(self) -> list[str]:
+        """What the main branch loses besides what the version before had."""
+        assert self.package
+        known = {*self.state.manifest.files, NAME} if self.state.manifest else set()
+        foreign = self.state.files - known
+        lost = {"overwrites": foreign & self.package.contents.keys(), "deletes": foreign & {*self.package.deletions}}
+        own = sorted({*self.package.deletions} - foreign)
+        return [
+            *([f"no longer has {_some(own)}"] if own else []),
+            *(f"{what} what no version here had: {_some(paths)}" for what, paths in lost.items() if paths),
+        ]
 
 
-def plan(source: Source, target: Target, scratch: Path) -> Plan:
+def plan(source: Source, target: Target, scratch: Path, *, replace: bool = False) -> Plan:
     """Compare a source with what its target holds. Regrouped files are written to `scratch`.
 
+    Args:
+        source: what is to be published.
+        target: where.
+        scratch: a folder of its own.
+        replace: files may be lost that were there before the first version.
+
     Raises:
-        ValueError: the name is taken by other content.
+        TakenError: the name is that of other content.
+        ValueError: the target would refuse the version, or lose files.
     """
     state = target.state()
+    before = state.manifest
     if source.rev in state.tags:
         commit = state.tags[source.rev]
         there = target.manifest(commit)
         if there is None or there.identity != source.identity:
-            raise ValueError(f"{source.rev} is there with other content; a version never changes: choose another --rev")
+            raise TakenError(source.rev)
         return Plan(source, state, commit, tagged=True)
-    if state.manifest and state.manifest.identity == source.identity:
+    again = before is not None and before.identity == source.identity
+    # A name without a tag: a run was killed before it made one, or somebody removed it.
+    if before and source.rev in before.revs() and not (again and source.rev == before.rev):
+        raise TakenError(source.rev)
+    if again and _whole(state, target):
         return Plan(source, state, state.version)
     files = regrouped(source.dataset.files, scratch)
-    old = _data_files(target.files(state.commit, data_only=True)) if state.commit and state.manifest else {}
-    rows = difference(old, files)
-    return Plan(source, state, package=_package(source, target, state, files, rows), difference=rows)
+    rows = difference(_data_files(state, target), files)
+    planned = Plan(
+        source, state, package=packaged(source, target.place(source.rev), state, files, rows.changes), difference=rows
+    )
+    assert planned.package
+    target.check(planned.package)
+    if before is None and not replace and planned.losses():
+        raise ValueError(f"{'; '.join(planned.losses())}; publish with --replace if that is meant")
+    return planned
 
 
 def carry_out(planned: Plan, target: Target) -> None:
@@ -111,53 +123,30 @@ def carry_out(planned: Plan, target: Target) -> None:
     manifest = target.manifest(commit)
     if manifest is None or manifest.identity != source.identity:
         raise ValueError(f"{commit} does not hold what was published")
-    check_files(target.files(commit), manifest)
+    check_files(target.files(commit, of_version(manifest)), manifest)
     if not planned.tagged:
         target.tag(source.rev, commit)
     check_rows(target.place(source.rev), source.dataset)
 
 
-def _package(source: Source, target: Target, state: State, files: Mapping[str, Path], rows: Difference) -> Package:
-    place = target.place(source.rev)
-    dataset, before = source.dataset, state.manifest
-    changes = rows.changes if before else None
-    history = before.former(state.revs()) if before else []
-    trainers = source.trainers(place.name, place.revision)
-    release = Release(
-        repository=source.repository,
-        rev=source.rev,
-        place=place,
-        checkout=source.checkout,
-        lineage=source.lineage,
-        rows=sum(dataset.rows.values()),
-        changes=changes,
-        history=history,
-        trainers=list(trainers),
-    )
-    size = sum(file.stat().st_size for file in files.values())
-    texts = {"README.md": completed(dataset.card, release, size), **trainers}
-    written = {path: text.encode() for path, text in texts.items()}
-    contents: dict[str, Path | bytes] = {**files, **dataset.others, **written}
-    manifest = Manifest(
-        format=FORMAT,
-        variant=dataset.variant,
-        rev=source.rev,
-        identity=source.identity,
-        rows=dataset.rows,
-        files={path: described(content) for path, content in contents.items()},
-        schema="\n".join(f"{column.name}: {column.type}" for column in dataset.schema),
-        git_revision=source.checkout.revision,
-        stage=source.lineage.stage,
-        deps=source.lineage.deps,
-        inputs=source.lineage.inputs,
-        params=source.lineage.params,
-        sources=source.lineage.sources,
-        tools=tools(),
-        changes=changes,
-        history=history,
-    )
-    return Package(manifest, contents)
+def _data_files(state: State, target: Target) -> dict[str, Path]:
+    if not (state.version and state.manifest):
+        return {}
+    return target.files(state.version, [path for path in state.manifest.files if path.startswith(DATA)])
 
 
-def _data_files(folder: Path) -> dict[str, Path]:
-    return {file.relative_to(folder).as_posix(): file for file in sorted((folder / "data").glob("*.parquet"))}
+def _whole(state: State, target: Target) -> bool:
+    """Whether the current version is what its manifest says. One with a tag was read back before."""
+    assert state.version
+    assert state.manifest
+    if state.revs():
+        return True
+    try:
+        check_files(target.files(state.version, of_version(state.manifest)), state.manifest)
+    except DifferentError:
+        return False
+    return True
+
+
+def _some(paths: Collection[str]) -> str:
+    return ", ".join(sorted(paths)[:_SHOWN]) + (f" and {len(paths) - _SHOWN} more" if len(paths) > _SHOWN else "")

@@ -14,7 +14,9 @@ def rewards_text(rewards: Sequence[float], missing: int = 0) -> str:
     without = f" {rows_text(missing)} without." if missing else ""
     if not rewards:
         return f"No rewards.{without}"
-    mean, median = math.fsum(rewards) / len(rewards), statistics.median(rewards)
+    # A sum of the largest numbers, also of two, is none.
+    mean = math.fsum(reward / len(rewards) for reward in rewards)
+    median = statistics.median_low(rewards) / 2 + statistics.median_high(rewards) / 2
     return f"From {min(rewards):.3f} to {max(rewards):.3f}, {mean:.3f} on average, median {median:.3f}.{without}"
 
 

@@ -26,6 +26,8 @@ _SIZES = [
     *((10**7, "1M<n<10M"), (10**8, "10M<n<100M"), (10**9, "100M<n<1B")),
 ]
 _HUB_DATASET = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+_OFFLINE = "Offline, from the folder that the pipeline writes:"
+_LOADING = re.compile(rf'{_OFFLINE}(?P<between>\n\n```python\n[^`]*?load_dataset\()"(?:[^"\\\n]|\\.)*"')
 Source = tuple[str, str | None]
 """Where a row comes from: a file or a Hub dataset, and its revision."""
 
@@ -56,10 +58,10 @@ def write_card(folder: Path, card: Card) -> None:
     """
     sections, summary = dict(card.sections), card.summary
     if card.splits:
-        described = "; ".join(map(_described, card.panels))
+        described = [_described(panel) for panel in card.panels]
         (folder / PICTURE).parent.mkdir()
-        (folder / PICTURE).write_text(picture(card.panels, f"{card.title}. {described}"), encoding="utf-8")
-        sections["Statistics"] = f"![{cell(described)}]({PICTURE})\n\n{sections['Statistics']}"
+        (folder / PICTURE).write_text(picture(card.panels, f"{card.title}. {'; '.join(described)}"), encoding="utf-8")
+        sections["Statistics"] = f"![{'; '.join(map(cell, described))}]({PICTURE})\n\n{sections['Statistics']}"
         if "other" in hub_licenses(card.licenses):
             text = f"# Licences of the rows\n\n{sections['Licences']}\n"
             (folder / "LICENSE.md").write_text(text, encoding="utf-8")
@@ -75,9 +77,12 @@ def write_card(folder: Path, card: Card) -> None:
 def loading_text(folder: Path, use: str) -> str:
     """How to read a dataset of this folder, in a clone of the pipeline; in `use` stands `{path}` for the folder."""
     told = folder.name if folder.is_absolute() else folder.as_posix()
-    return "Offline, from the folder that the pipeline writes:\n\n" + python_block(
-        f"from datasets import load_dataset\n\n{use.format(path=json.dumps(told))}"
-    )
+    return f"{_OFFLINE}\n\n" + python_block(f"from datasets import load_dataset\n\n{use.format(path=json.dumps(told))}")
+
+
+def loaded_from(where: str, arguments: str, card: str) -> str:
+    """A card with another place in what `loading_text` wrote: `arguments` are those of `load_dataset`, as code."""
+    return _LOADING.sub(lambda found: f"{where}{found['between']}{arguments}", card, count=1)
 
 
 def _metadata(folder: Path, card: Card) -> dict[str, Any]:

@@ -1,7 +1,14 @@
 """Markdown for dataset cards. Much of the text comes from data or from a model, and must stay text."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
+
+_LONGEST = 200
+_RENDERED = re.compile(r"[|<>`\[\]\\*~&$]|(?<![^\W_])_|_(?![^\W_])")
+"""What Markdown, HTML or a formula may begin or end with; inside of a word `_` is only itself."""
+_LINKED = re.compile(r"://|\bwww\.|\S@\S|\b(mailto|xmpp):", re.IGNORECASE)
+"""What becomes a link by itself, also behind a backslash; in code it does not."""
 
 
 class Markdown(str):
@@ -23,21 +30,29 @@ def counts_table(what: str, counts: Mapping[str, int]) -> str:
 
 
 def cell(value: object) -> str:
-    """A value as one line of harmless Markdown."""
+    """A value as one line of harmless Markdown, without control characters, of some 200 characters at most."""
     if isinstance(value, bool) or value is None:
         return {True: "yes", False: "no", None: "none"}[value]
+    if isinstance(value, list | tuple):
+        return cell(", ".join(map(str, value)) or None)
     if isinstance(value, float):
         return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
     if isinstance(value, int):
         return f"{value:,}"
     if isinstance(value, Markdown):
         return value
-    return re.sub(r"([|<>`\[\]\\])", r"\\\1", " ".join(str(value).split()))
+    text = _line(value)
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST - 3]}..."
+    if _LINKED.search(text):
+        # A backslash does not keep a table from ending a cell of code.
+        return code(text.replace("|", "%7C"))
+    return _RENDERED.sub(r"\\\g<0>", text)
 
 
 def code(value: object) -> str:
     """A value as code inside a line of text."""
-    return f"`{' '.join(str(value).split()).replace('`', chr(39))}`"
+    return f"`{_line(value).replace('`', chr(39))}`"
 
 
 def numbered(items: Iterable[str]) -> str:
@@ -58,6 +73,12 @@ def python_block(code: str) -> str:
 def rows_text(n: int) -> str:
     """A number of rows in words."""
     return "1 row" if n == 1 else f"{n:,} rows"
+
+
+def _line(value: object) -> str:
+    """A value on one line, without what does not show: controls, marks of direction, halves of characters."""
+    line = " ".join(str(value).split())
+    return " ".join("".join(c for c in line if not unicodedata.category(c).startswith("C")).split())
 
 
 def _numbers(values: Sequence[object]) -> bool:

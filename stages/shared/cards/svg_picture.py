@@ -14,6 +14,8 @@ _WIDTH, _PANEL_WIDTH, _GAP = 760, 356, 16
 _PLOT_LEFT, _PLOT_RIGHT, _PLOT_TOP, _PLOT_BOTTOM = 14, 342, 58, 138
 _BARS_TOP, _HEADING_HEIGHT, _TICKS_HEIGHT = 44, 40, 24
 _MOST_BINS, _MOST_BARS, _LONGEST_LABEL = 40, 5, 17
+_FARTHEST = 1e300
+"""Values beyond are drawn here: the distance of two of them is still a number."""
 _BAR_LEFT, _BAR_RIGHT, _BAR_STEP = 130, 262, 22
 # XML knows no control characters, not even escaped ones.
 _NOT_XML = re.compile(r"[^\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -102,11 +104,12 @@ def _height(panel: Histogram | Bars) -> int:
 def _histogram(panel: Histogram) -> list[str]:
     if not panel.values:
         return _heading(panel.title, "no rows")
-    shown = [*panel.values, *panel.marks.values(), *([0.0] if panel.from_zero else [])]
+    values = [min(max(value, -_FARTHEST), _FARTHEST) for value in panel.values]
+    shown = [*values, *panel.marks.values(), *([0.0] if panel.from_zero else [])]
     low, high = min(shown), max(shown)
     width = bin_width(high - low, _MOST_BINS)
     # A value that stands on a bound belongs to the bin above it: 0.85 / 0.05 is below 17 in binary.
-    bins = Counter(math.floor(value / width + 1e-9) for value in panel.values)
+    bins = Counter(math.floor(value / width + 1e-9) for value in values)
     first, last = math.floor(low / width + 1e-9), max(math.floor(high / width + 1e-9) + 1, max(bins) + 1)
     if len(bins) == 1 and last - first == 1:
         first, last = first - 1, last + 1

@@ -17,8 +17,14 @@ def prepare(root: Path, **fixed: str) -> dict[str, str]:
 
     Returns:
         The environment with `.env`.
+
+    Raises:
+        ValueError: `HF_ENDPOINT` is no address.
     """
     env = environment(root)
+    endpoint = env.get("HF_ENDPOINT", "")
+    if endpoint and not endpoint.startswith(("http://", "https://")):
+        raise ValueError(f"HF_ENDPOINT: expected an address such as https://huggingface.co, got {endpoint!r}")
     silent = str(int(not sys.stderr.isatty()))
     bars = {"HF_HUB_DISABLE_PROGRESS_BARS": silent, "HF_DATASETS_DISABLE_PROGRESS_BARS": silent}
     os.environ.update(bars | env | fixed)

@@ -87,6 +87,16 @@ def test_the_card_of_a_small_dataset(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["README.md", "assets", "data"]
 
 
+def test_what_the_picture_shows_is_told_whole(tmp_path: Path) -> None:
+    """However many panels there are."""
+    panels = [Bars(f"Panel {number} of the picture", {"a_name": number}) for number in range(10)]
+
+    _, body = write(tmp_path, panels=panels)
+
+    told = "; ".join(f"Panel {number} of the picture: a_name {number}" for number in range(10))
+    assert f"![{told}](assets/statistics.svg)" in body
+
+
 def test_datasets_and_the_hub_client_read_the_card(tmp_path: Path) -> None:
     """The features are the columns of the files, and neither the picture nor the licences are taken for data."""
     from datasets import Features, load_dataset  # noqa: PLC0415  # takes seconds

@@ -100,6 +100,12 @@ def test_whatever_the_values_are_everything_stands_inside(values: list[float], z
     assert re.search(r"nan|inf", svg.split("</style>")[1]) is None
 
 
+def test_the_largest_numbers_have_a_place() -> None:
+    svg = picture([Histogram("Rewards", [1e308, -1e308, 0.5])], "d")
+
+    assert [bar["height"] for bar in bars(svg)] == [80, 80, 80]
+
+
 def test_equal_numbers_give_equal_bytes_and_nothing_comes_from_elsewhere() -> None:
     panels: list[Histogram | Bars] = [Histogram("A", [0.1 + 0.2, 0.7]), Bars("B", {"x": 1})]
 

@@ -140,7 +140,7 @@ def test_an_endpoint_that_is_none_is_told_at_once(project: SmallProject) -> None
     [
         ("lfs_upload", 403, "the Hub does not accept the token in HF_TOKEN, or what it is used for (403"),
         ("lfs_upload", 409, "the Hub answered 409"),
-        ("create", 409, "not on the Hub, or private"),
+        ("create", 409, "not on the Hub, or of another kind, or private"),
         ("tag", 409, "the Hub refuses the tag v1 (409 scripted); choose another --rev"),
     ],
 )

@@ -89,8 +89,8 @@ def launching(kernel: str) -> Iterator[None]:
 def counting() -> Iterator[None]:
     """Note the heavy operations of the calling thread; what torch's own functions call in turn is not noted again.
 
-    Code can get around what watches torch's functions (`DisableTorchFunction`, traced code, operators and callbacks of
-    its own), but not around their dispatch, which is watched too.
+    Code can get around what watches torch's functions (`DisableTorchFunction`, traced code, callbacks of its own), but
+    not around their dispatch, which is watched too; only what an operator of its own calls is not seen there.
     """
     with _Dispatched(), _Called():  # type: ignore[no-untyped-call]  # of torch's own constructor
         yield

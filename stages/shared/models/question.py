@@ -11,8 +11,9 @@ MAX_ATTEMPTS = 4
 """Replies that are paid for before a row counts as unusable."""
 _PERMANENT = frozenset({"refusal", "content_filter", REJECTED})
 _AS_IT_COMES = frozenset({"length", "empty"})
-_FINISHED = frozenset({None, "stop", "length", "tool_calls", "function_call", "content_filter"})
-"""Finish reasons of a generation that came to its end; others, as `abort`, tell of a server that gave it up."""
+_GIVEN_UP = frozenset({"abort", "error", "insufficient_system_resource"})
+"""Finish reasons of servers (vLLM, SGLang, OpenRouter, DeepSeek) that end before the generation does. Any other one is
+that of a reply that was paid for: not every server calls its end `stop`."""
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def given_up(reply: dict[str, Any]) -> str | None:
     finish = reply["choices"][0].get("finish_reason")
     if finish is not None and not isinstance(finish, str):
         return "broken reply"
-    return None if finish in _FINISHED else f"finish_reason {finish}"
+    return f"finish_reason {finish}" if finish in _GIVEN_UP else None
 
 
 def _next_body(question: Question, body: dict[str, Any], text: str, reason: str) -> dict[str, Any]:

@@ -40,6 +40,7 @@ def answered(question: Question, store: ResponseStore, *replies: dict[str, Any])
         (completion("good", "content_filter"), "content_filter", "good"),
         (completion("", refusal="no"), "refusal", ""),
         (completion("go", "abort"), "finish_reason abort", "go"),
+        (completion("go", "eos"), None, "go"),
         (completion("go", {"type": "stop"}), "broken reply", "go"),
         (completion([{"type": "thinking", "thinking": "bad"}, {"type": "text", "text": "good"}]), None, "good"),
         ({"choices": [{"message": {}}]}, "empty", ""),

@@ -103,7 +103,8 @@ def _mapped(folder: Path, job: str, processes: int) -> set[int]:
             lines = [line.split(maxsplit=5) for line in maps if line.endswith(" (deleted)\n")]
     except OSError:
         return set()  # the job has ended
-    return {int(inode) for *_, inode, path in lines if path.startswith(f"{folder}/")}
+    real = os.path.realpath(folder)
+    return {int(inode) for *_, inode, path in lines if path.startswith(f"{real}/")}
 
 
 def _lift(name: str, top: int) -> None:

@@ -98,8 +98,10 @@ class Zygote:
             if limit is not None or self._control.fileno() in heard:
                 os.kill(pid, signal.SIGKILL)
                 killed = True
-        # Without seccomp a job can leave processes behind; its group is its own until it is waited for.
-        os.killpg(pid, signal.SIGKILL)
+        # Without seccomp a job can leave processes behind. Its group is its own until it is waited for; one that was
+        # killed before it began has none.
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, signal.SIGKILL)
         _, status, usage = os.wait4(pid, 0)
         return status, usage, limit
 

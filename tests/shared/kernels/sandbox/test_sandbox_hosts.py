@@ -6,6 +6,7 @@ import os
 import shlex
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from pathlib import Path
@@ -133,6 +134,17 @@ def test_a_job_ends_with_its_fork_server(host: tuple[str, ...]) -> None:
         psutil.Process(busy[0].ppid()).kill()
         wait_for_the_end(busy[0])
         job.join()
+
+
+@pytest.mark.parametrize("host", [("namespaces",)], indirect=True)
+def test_a_scratch_folder_behind_a_link_is_bounded_as_well(
+    host: tuple[str, ...], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to("real")
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "link"))
+    with ForkServer("tests.shared.kernels.sandbox.hostile_tasks") as server:
+        assert server.run("fill_mapped", b"", AMPLE).ending == "output"
 
 
 @pytest.mark.parametrize("host", [(), ("namespaces",), ("Landlock",)], indirect=True)

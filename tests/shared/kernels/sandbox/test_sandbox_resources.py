@@ -52,6 +52,12 @@ def test_a_native_loop_ends_when_the_wall_clock_says_so(hostile: ForkServer) -> 
     assert 0.3 <= time.monotonic() - began < 10
 
 
+def test_a_job_that_is_killed_before_it_begins_ends_nothing_else(hostile: ForkServer) -> None:
+    """It has no process group of its own yet."""
+    at_once = Limits(cpu_s=20, wall_s=0, memory_mb=256, output_mb=16)
+    assert {hostile.run("native_loop", b"", at_once).ending for _ in range(30)} == {"timeout"}
+
+
 def test_a_job_may_have_a_few_threads(hostile: ForkServer) -> None:
     outcome = hostile.run("few_threads", b"", AMPLE)
     assert (outcome.frames, outcome.ending) == ([b"thread"] * 4, "done")

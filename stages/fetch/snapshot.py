@@ -60,7 +60,11 @@ def matching(paths: Collection[str], patterns: Sequence[str]) -> list[str]:
 def _copy(cached: Path, target: Path, oid: str) -> str:
     """Copy a file out of the cache, where it may have been damaged since; returns its SHA-256.
 
-    `oid` is git's SHA-1 of what the repository keeps: the file, or the pointer to a large one.
+    `oid` is git's SHA-1 of what the repository keeps: the file, or the pointer to a large one, which somebody may have
+    written in another form. The cache links to a file by its hash, but on systems without links.
+
+    Raises:
+        ValueError: the file has none of these hashes.
     """
     size = cached.stat().st_size
     sha256, git = hashlib.sha256(), _git_sha1(size)
@@ -73,7 +77,7 @@ def _copy(cached: Path, target: Path, oid: str) -> str:
     text = _POINTER.format(sha256=sha256.hexdigest(), size=size).encode()
     pointer = _git_sha1(len(text))
     pointer.update(text)
-    if oid not in {git.hexdigest(), pointer.hexdigest()}:
+    if not {oid, cached.resolve().name} & {git.hexdigest(), pointer.hexdigest(), sha256.hexdigest()}:
         raise ValueError(f"{cached} is damaged: remove it and run again")
     return sha256.hexdigest()
 
